@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+#
+# Installs headers, libraries, the CMake package and the pkg-config files.
+include(CMakePackageConfigHelpers)
+
+set(targets aglet aglet_static)
+set(pc_files aglet.pc)
+if(TARGET aglet_http)
+    list(APPEND targets aglet_http aglet_http_static)
+    set_target_properties(aglet_http PROPERTIES EXPORT_NAME http)
+    set_target_properties(aglet_http_static PROPERTIES EXPORT_NAME http_static)
+    add_library(aglet::http ALIAS aglet_http)
+    add_library(aglet::http_static ALIAS aglet_http_static)
+    list(APPEND pc_files aglet-http.pc)
+endif()
+add_library(aglet::aglet ALIAS aglet)
+add_library(aglet::aglet_static ALIAS aglet_static)
+
+install(TARGETS ${targets} EXPORT aglet-targets
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+        FILES_MATCHING PATTERN "*.h")
+if(TARGET aglet_tool)
+    install(TARGETS aglet_tool DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/aglet)
+install(EXPORT aglet-targets NAMESPACE aglet:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/aglet-config.cmake.in aglet-config.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(aglet-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/aglet-config.cmake
+              ${PROJECT_BINARY_DIR}/aglet-config-version.cmake
+        DESTINATION ${package_dir})
+
+# pkg-config: the prefix is found from the place of the file, so that the tree may be moved; a
+# folder may also be given absolute.
+file(RELATIVE_PATH pc_up /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+set(pc_prefix "\${pcfiledir}/${pc_up}")
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+    set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
+endif()
+foreach(part IN ITEMS LIB INCLUDE)
+    if(IS_ABSOLUTE "${CMAKE_INSTALL_${part}DIR}")
+        set(pc_${part} "${CMAKE_INSTALL_${part}DIR}")
+    else()
+        set(pc_${part} "\${prefix}/${CMAKE_INSTALL_${part}DIR}")
+    endif()
+endforeach()
+foreach(pc IN LISTS pc_files)
+    configure_file(cmake/${pc}.in ${pc} @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${pc} DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()
