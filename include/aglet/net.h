@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * aglet/net.h - sockets that park the goroutine, not the thread.
+ *
+ * Listeners and connections are reference counted and may be used from several goroutines: one
+ * reading and one writing at a time each is the usual way; several readers or writers take
+ * turns. Closing wakes every waiter with -ECANCELED; the memory goes with the last ag_unref.
+ * A peer that is gone gives -EPIPE or -ECONNRESET, never SIGPIPE. Deadlines are points of
+ * ag_now(), 0 is none. Every waiting call also returns -ECANCELED / -ETIMEDOUT when the current
+ * context has ended.
+ */
+#ifndef AGLET_NET_H
+#define AGLET_NET_H
+
+#include <aglet/base.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+AG__BEGIN
+
+typedef struct ag_listener ag_listener;
+typedef struct ag_conn ag_conn;
+
+/**
+ * Listens on `net` "tcp", "tcp4", "tcp6" or "unix". `addr` is "host:port", ":port" (all
+ * addresses), "[v6]:port", or a path; "@name" is an abstract Unix socket; port 0 picks a free
+ * one. A stale Unix socket file that nobody listens on is replaced.
+ * Returns: 0 and *ret_listener with one reference; -EADDRINUSE, -EACCES, -EINVAL for an address
+ * that can't be parsed, -ENOENT for an unknown host …
+ */
+AG_API int ag_listen(const char *net, const char *addr, ag_listener **ret_listener);
+
+/**
+ * Waits: until a connection comes. Returns: 0 and *ret_conn with one reference; -ECANCELED when
+ * the listener is closed; -EMFILE, -ENFILE, -ENOMEM when resources ran out (the connection
+ * stays queued; try again later).
+ */
+AG_API int ag_accept(ag_listener *l, ag_conn **ret_conn);
+
+/** No more connections; waiting ag_accept calls return -ECANCELED; removes the Unix socket's
+ * file. Returns: 0, -ECANCELED if it was closed before. */
+AG_API int ag_listener_close(ag_listener *l);
+
+/** The address it listens on, as "127.0.0.1:8080". Owns: the listener. */
+AG_API const char *ag_listener_addr(ag_listener *l);
+
+/**
+ * Connects to "host:port" or a path; "udp" makes a connected datagram socket. Names are looked
+ * up without stalling other goroutines; every address of the answer is tried in turn.
+ * Waits: until connected. Returns: 0 and *ret_conn with one reference; -ECONNREFUSED,
+ * -ETIMEDOUT, -ENOENT (no such host), -EINVAL …
+ */
+AG_API int ag_dial(const char *net, const char *addr, ag_conn **ret_conn);
+
+/** A connection over a socket made elsewhere, which it owns from now on, also on failure. */
+AG_API int ag_conn_from_fd(int fd, ag_conn **ret_conn);
+
+/**
+ * Waits: until there is something. Returns: bytes read, 0 at the end of the stream, -ETIMEDOUT
+ * past the read deadline, -ECANCELED closed, -ECONNRESET …
+ */
+AG_API ssize_t ag_read(ag_conn *c, void *buf, size_t n);
+
+/**
+ * Writes all of it.
+ * Waits: until the kernel took everything. Returns: n, or the error; what went out before is in
+ * ag_conn_sent.
+ */
+AG_API ssize_t ag_write(ag_conn *c, const void *buf, size_t n);
+
+/** ag_write of several pieces; `iov` is not changed. Limit: 1024 pieces. */
+AG_API ssize_t ag_writev(ag_conn *c, const struct iovec *iov, int iov_count);
+
+/** Deadlines for waits that go on now and later; 0: none; one in the past ends waits at once.
+ * Returns: 0, -ECANCELED if closed. */
+AG_API int ag_set_deadline(ag_conn *c, ag_time t);
+AG_API int ag_set_read_deadline(ag_conn *c, ag_time t);
+AG_API int ag_set_write_deadline(ag_conn *c, ag_time t);
+
+/** Closes the socket; every waiter gets -ECANCELED. Returns: 0, -ECANCELED if it was closed. */
+AG_API int ag_conn_close(ag_conn *c);
+/** `how` as in shutdown(2): SHUT_RD, SHUT_WR, SHUT_RDWR. */
+AG_API int ag_conn_shutdown(ag_conn *c, int how);
+
+/** Both ends as text. Owns: the connection. Computed at the first call. */
+AG_API const char *ag_conn_local(ag_conn *c);
+AG_API const char *ag_conn_remote(ag_conn *c);
+
+/** Bytes so far, also after a write that was cut. */
+AG_API int64_t ag_conn_sent(ag_conn *c);
+AG_API int64_t ag_conn_received(ag_conn *c);
+
+/** The descriptor, for socket options. Owns: the connection. */
+AG_API int ag_conn_fd(ag_conn *c);
+
+/**
+ * ag_conn_when_readable(c, fn, args...): starts fn(args...) as a goroutine once c is readable,
+ * has ended, failed or is closed - now or later. Until then no goroutine and no stack is held,
+ * which is what an idle connection should cost. One such wish, or one reader, at a time.
+ * Returns: 0, -EBUSY when somebody waits already, -ECANCELED when closed, -ENOMEM.
+ * Owns: the pending wish holds a reference of c.
+ */
+#define ag_conn_when_readable(c, ...)                                                              \
+    __extension__({                                                                                \
+        AG__CHECK(__VA_ARGS__)                                                                     \
+        AG__SITE(ag__s, __VA_ARGS__);                                                              \
+        ag_conn *ag__c = (c);                                                                      \
+        intptr_t ag__a[6] = {AG__ARGS(__VA_ARGS__)};                                               \
+        ag__conn_when_readable(ag__c, &ag__s, AG__FN(__VA_ARGS__), ag__a);                         \
+    })
+
+AG_API int ag__conn_when_readable(ag_conn *c, const struct ag__site *site, ag__fn fn,
+                                  const intptr_t args[6]);
+
+AG__END
+#endif
