@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compiler.h - what differs between compilers and their sanitizers, in one place.
+ */
+#ifndef AG_COMPILER_H
+#define AG_COMPILER_H
+
+#define AG__LIKELY(x) __builtin_expect(!!(x), 1)
+#define AG__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define AG__NOINLINE __attribute__((noinline))
+#define AG__COLD __attribute__((noinline, cold))
+#define AG__HIDDEN __attribute__((visibility("hidden")))
+#define AG__EXPORT __attribute__((visibility("default")))
+#define AG__CACHE_LINE 64
+
+/* Nothing may be moved across by the compiler. */
+#define AG__COMPILER_BARRIER() __asm__ volatile("" ::: "memory")
+
+#if defined(__SANITIZE_ADDRESS__)
+#define AG__ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define AG__ASAN 1
+#endif
+#endif
+#ifndef AG__ASAN
+#define AG__ASAN 0
+#endif
+
+#if defined(__SANITIZE_THREAD__) || defined(AG_TSAN)
+#define AG__TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define AG__TSAN 1
+#endif
+#endif
+#ifndef AG__TSAN
+#define AG__TSAN 0
+#endif
+
+/* A call through a pointer of another type is meant: all arguments travel in registers. */
+#if defined(__clang__)
+#define AG__ANY_CALL __attribute__((no_sanitize("function")))
+#else
+#define AG__ANY_CALL
+#endif
+
+#if AG__ASAN
+void __sanitizer_start_switch_fiber(void **fake_save, const void *bottom, unsigned long size);
+void __sanitizer_finish_switch_fiber(void *fake, const void **bottom_old, unsigned long *size_old);
+void __asan_handle_no_return(void);
+void __asan_unpoison_memory_region(void const volatile *addr, unsigned long size);
+#endif
+
+#if AG__TSAN
+void *__tsan_create_fiber(unsigned flags);
+void __tsan_destroy_fiber(void *fiber);
+void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+void *__tsan_get_current_fiber(void);
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+void __tsan_read_range(void *addr, unsigned long size);
+void __tsan_write_range(void *addr, unsigned long size);
+/* What happened before release(x) happens before acquire(x), told to TSan. */
+#define AG__HB_RELEASE(x) __tsan_release((void *)(x))
+#define AG__HB_ACQUIRE(x) __tsan_acquire((void *)(x))
+/* The runtime reads or writes the user's memory on the user's behalf. */
+#define AG__USER_READ(p, n) __tsan_read_range((void *)(p), (n))
+#define AG__USER_WRITE(p, n) __tsan_write_range((void *)(p), (n))
+#else
+#define AG__HB_RELEASE(x) ((void)(x))
+#define AG__HB_ACQUIRE(x) ((void)(x))
+#define AG__USER_READ(p, n) ((void)(p), (void)(n))
+#define AG__USER_WRITE(p, n) ((void)(p), (void)(n))
+#endif
+
+#endif

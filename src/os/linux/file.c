@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file.c (Linux) - descriptors that are no sockets.
+ *
+ * Writing to a pipe whose reader is gone raises SIGPIPE in the writing thread, and no flag of
+ * write(2) prevents it. A socket is written with MSG_NOSIGNAL; for anything else SIGPIPE is
+ * blocked around the call, and one that came of it is taken back. So the process keeps its own
+ * action for SIGPIPE, and its children inherit that. Refused: ignoring the signal, which every
+ * program started from here would inherit.
+ */
+#include "os/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+ssize_t ag__file_read(int fd, void *buf, size_t n) {
+    int saved = errno;
+    ssize_t r;
+    do {
+        r = read(fd, buf, n);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        r = -errno;
+    errno = saved;
+    return r;
+}
+
+ssize_t ag__file_read_cached(int fd, void *buf, size_t n) {
+    struct iovec v = {buf, n};
+    int saved = errno;
+    ssize_t r = preadv2(fd, &v, 1, -1, RWF_NOWAIT);
+    if (r < 0)
+        r = errno == EBADF ? -EBADF : -EAGAIN;
+    errno = saved;
+    return r;
+}
+
+/* Blocks SIGPIPE. Returns whether one that comes now is ours. */
+static bool pipe_signal_off(sigset_t *ret_before) {
+    sigset_t set, pending;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, ret_before);
+    return sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE);
+}
+
+static void pipe_signal_take(void) {
+    static const struct timespec now;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    while (sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR) {
+    }
+}
+
+static ssize_t write_quietly(int fd, const void *buf, size_t n) {
+    sigset_t before;
+    bool ours = pipe_signal_off(&before);
+    ssize_t r;
+    do {
+        r = write(fd, buf, n);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        r = -errno;
+    if (r == -EPIPE && ours)
+        pipe_signal_take();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r;
+}
+
+ssize_t ag__file_write(int fd, const void *buf, size_t n) {
+    int saved = errno;
+    ssize_t r;
+    do {
+        r = send(fd, buf, n, MSG_NOSIGNAL);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        r = errno == ENOTSOCK ? write_quietly(fd, buf, n) : -errno;
+    errno = saved;
+    return r;
+}
+
+int ag__file_sync(int fd) {
+    int saved = errno, r;
+    do {
+        r = fsync(fd) == 0 ? 0 : -errno;
+    } while (r == -EINTR);
+    errno = saved;
+    return r;
+}
+
+int ag__file_close(int fd) {
+    int saved = errno;
+    int r = close(fd) == 0 || errno == EINTR ? 0 : -errno;
+    errno = saved;
+    return r;
+}
+
+int ag__file_set_nonblocking(int fd) {
+    int saved = errno;
+    int flags = fcntl(fd, F_GETFL);
+    int r = flags >= 0 && (flags & O_NONBLOCK || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0)
+                ? 0 : -errno;
+    errno = saved;
+    return r;
+}
+
+int ag__file_dup(int fd) {
+    int saved = errno;
+    int r = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (r < 0)
+        r = -errno;
+    errno = saved;
+    return r;
+}
+
+static int id_of(int status, const struct stat *st, ag__file_id *ret_id) {
+    if (status != 0)
+        return -errno;
+    ret_id->device = st->st_dev;
+    ret_id->inode = st->st_ino;
+    return 0;
+}
+
+int ag__file_identify(int fd, ag__file_id *ret_id) {
+    struct stat st;
+    int saved = errno;
+    int r = id_of(fstat(fd, &st), &st, ret_id);
+    errno = saved;
+    return r;
+}
+
+int ag__file_identify_socket(const char *path, ag__file_id *ret_id) {
+    struct stat st;
+    int saved = errno;
+    int r = id_of(lstat(path, &st), &st, ret_id);
+    errno = saved;
+    return r == 0 && !S_ISSOCK(st.st_mode) ? -ENOTSOCK : r;
+}
+
+int ag__file_unlink(const char *path) {
+    int saved = errno;
+    int r = unlink(path) == 0 ? 0 : -errno;
+    errno = saved;
+    return r;
+}

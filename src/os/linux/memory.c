@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memory.c (Linux) - address space, guards, residency.
+ *
+ * Reservations are PROT_NONE without swap accounting and become usable piece by piece, so they
+ * cost nothing under any overcommit policy. A guard is a marker in the page table where the
+ * kernel knows MADV_GUARD_INSTALL (6.13): no mapping is spent, and one process_madvise call
+ * marks several hundred. Elsewhere it is mprotect, which splits a mapping in two each time, so
+ * the number is bounded by a budget.
+ */
+#include "os/os.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+size_t ag__os_page(void) {
+    static size_t page;
+    if (!page)
+        page = (size_t)sysconf(_SC_PAGESIZE);
+    return page;
+}
+
+void *ag__os_reserve(size_t bytes) {
+    int saved = errno;
+    void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved;
+    if (p == MAP_FAILED)
+        return NULL;
+    madvise(p, bytes, MADV_NOHUGEPAGE);
+    errno = saved;
+    return p;
+}
+
+int ag__os_commit(void *addr, size_t bytes) {
+    int saved = errno;
+    int r = mprotect(addr, bytes, PROT_READ | PROT_WRITE) == 0 ? 0 : -errno;
+    errno = saved;
+    return r;
+}
+
+void ag__os_discard(void *addr, size_t bytes) {
+    int saved = errno;
+    madvise(addr, bytes, MADV_DONTNEED);
+    errno = saved;
+}
+
+void ag__os_unreserve(void *addr, size_t bytes) {
+    int saved = errno;
+    munmap(addr, bytes);
+    errno = saved;
+}
+
+static int guard_kind; /* 0 unknown, 1 marker, 2 mprotect. Atomic enough: idempotent. */
+
+static void guard_probe(void) {
+    int saved = errno;
+    size_t page = ag__os_page();
+    int kind = 2;
+    void *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED) {
+        if (madvise(p, page, MADV_GUARD_INSTALL) == 0)
+            kind = 1;
+        munmap(p, page);
+    }
+    if (ag__os_env("AGLET_NO_GUARD_MARKER", 0))
+        kind = 2;
+    errno = saved;
+    __atomic_store_n(&guard_kind, kind, __ATOMIC_RELEASE);
+}
+
+bool ag__os_guard_is_free(void) {
+    if (__atomic_load_n(&guard_kind, __ATOMIC_ACQUIRE) == 0)
+        guard_probe();
+    return __atomic_load_n(&guard_kind, __ATOMIC_ACQUIRE) == 1;
+}
+
+static int guard_markers(char *base, size_t stride, size_t count) {
+    enum { BATCH = 500 };
+    const int self = -10001; /* PIDFD_SELF_THREAD_GROUP, Linux 6.14 */
+    size_t page = ag__os_page();
+    struct iovec v[BATCH];
+    size_t done = 0;
+    while (done < count) {
+        size_t n = count - done < BATCH ? count - done : BATCH;
+        for (size_t i = 0; i < n; i++) {
+            v[i].iov_base = base + (done + i) * stride;
+            v[i].iov_len = page;
+        }
+        /* A kernel that does not know the name answers EBADF and gets the calls one by one. */
+        ssize_t r = syscall(SYS_process_madvise, self, v, n, MADV_GUARD_INSTALL, 0);
+        if (r == (ssize_t)(n * page)) {
+            done += n;
+            continue;
+        }
+        for (size_t i = 0; i < n; i++)
+            if (madvise(v[i].iov_base, page, MADV_GUARD_INSTALL) != 0)
+                return -errno;
+        done += n;
+    }
+    return 0;
+}
+
+int ag__os_guard(void *base, size_t stride, size_t count, int64_t *mappings) {
+    int saved = errno;
+    int r = 0;
+    if (ag__os_guard_is_free()) {
+        r = guard_markers(base, stride, count);
+    } else {
+        int64_t budget = ag__os_mapping_budget();
+        for (size_t i = 0; i < count && r == 0; i++) {
+            if (*mappings + 2 > budget)
+                r = -ENOMEM;
+            else if (mprotect((char *)base + i * stride, ag__os_page(), PROT_NONE) != 0)
+                r = -errno;
+            else
+                *mappings += 2;
+        }
+    }
+    errno = saved;
+    return r;
+}
+
+int64_t ag__os_mapping_budget(void) {
+    static int64_t budget;
+    if (budget)
+        return budget;
+    int64_t max = 65530;
+    char text[32];
+    int saved = errno;
+    int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t n = read(fd, text, sizeof text - 1);
+        if (n > 0) {
+            text[n] = 0;
+            max = atoll(text);
+        }
+        close(fd);
+    }
+    errno = saved;
+    budget = max * 9 / 10;
+    return budget;
+}
+
+size_t ag__os_resident_top(const void *addr, size_t bytes) {
+    unsigned char map[256];
+    size_t page = ag__os_page(), pages = bytes / page, resident = 0;
+    int saved = errno;
+    while (pages > 0) {
+        size_t n = pages < sizeof map ? pages : sizeof map;
+        if (mincore((char *)addr + (pages - n) * page, n * page, map) != 0)
+            break;
+        size_t i = n;
+        while (i > 0 && (map[i - 1] & 1))
+            i--;
+        resident += (n - i) * page;
+        if (i > 0)
+            break;
+        pages -= n;
+    }
+    errno = saved;
+    return resident;
+}
+
+/* --- Faults. --- */
+
+static ag__os_fault_fn fault_fn;
+static struct sigaction fault_before_segv, fault_before_bus;
+
+static void fault_handler(int sig, siginfo_t *info, void *context) {
+    if (fault_fn && fault_fn(sig, info->si_addr, context))
+        return;
+    /* Not ours: the old action takes the fault when the instruction is repeated. */
+    sigaction(sig, sig == SIGSEGV ? &fault_before_segv : &fault_before_bus, NULL);
+}
+
+int ag__os_fault_install(ag__os_fault_fn fn) {
+    struct sigaction sa;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_sigaction = fault_handler;
+    sa.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&sa.sa_mask);
+    fault_fn = fn;
+    int saved = errno;
+    int r = sigaction(SIGSEGV, &sa, &fault_before_segv) != 0 ||
+                    sigaction(SIGBUS, &sa, &fault_before_bus) != 0
+                ? -errno
+                : 0;
+    errno = saved;
+    return r;
+}
+
+void ag__os_fault_remove(void) {
+    int saved = errno;
+    sigaction(SIGSEGV, &fault_before_segv, NULL);
+    sigaction(SIGBUS, &fault_before_bus, NULL);
+    errno = saved;
+}
+
+enum { ALTSTACK_BYTES = 64 * 1024 };
+
+void *ag__os_altstack_new(void) {
+    int saved = errno;
+    void *p = mmap(NULL, ALTSTACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                   0);
+    if (p == MAP_FAILED) {
+        errno = saved;
+        return NULL;
+    }
+    stack_t ss = {.ss_sp = p, .ss_size = ALTSTACK_BYTES};
+    sigaltstack(&ss, NULL);
+    errno = saved;
+    return p;
+}
+
+void ag__os_altstack_free(void *stack) {
+    if (!stack)
+        return;
+    int saved = errno;
+    stack_t ss = {.ss_flags = SS_DISABLE};
+    sigaltstack(&ss, NULL);
+    munmap(stack, ALTSTACK_BYTES);
+    errno = saved;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os.h - what the machine must offer: clocks, random bits, threads, futex, memory, fences,
+ * the number of processors. A port is one folder that defines these functions. Results are
+ * negative errno values; the errno of the calling goroutine is never changed.
+ */
+#ifndef AG_OS_H
+#define AG_OS_H
+
+#include "base/base.h"
+#include <sys/types.h>
+
+/* --- Clocks, nanoseconds. --- */
+int64_t ag__os_now(void);
+int64_t ag__os_wall(void);
+/* CPU time that the thread `tid` of this process has used, or -errno. */
+int64_t ag__os_thread_cpu(int tid);
+
+uint64_t ag__os_random(void);
+
+/* --- Threads. --- */
+/* Starts a detached thread with all signals but the synchronous ones blocked or not as in the
+ * caller. -EAGAIN when the system has no more. */
+int ag__os_thread_start(void (*fn)(void *), void *arg, const char *name);
+int ag__os_tid(void);
+/* All threads of the process now, and those that ag__os_thread_start started and that live. One
+ * that ends counts as living a little longer in the first. */
+int ag__os_threads(void);
+int ag__os_threads_started(void);
+int ag__os_pid(void);
+void ag__os_yield(void);
+void ag__os_sleep(int64_t ns);
+/* The address of the calling thread's errno. */
+int *ag__os_errno(void);
+/* Calls fn(value) when the calling thread ends; one such function per process. */
+int ag__os_at_thread_exit(void (*fn)(void *), void *value);
+/* Calls fn in the child of every fork. */
+int ag__os_at_fork(void (*fn)(void));
+
+/* --- Futex: sleeps while *word == expect, at most timeout_ns (< 0: no limit). --- */
+void ag__os_futex_wait(_Atomic uint32_t *word, uint32_t expect, int64_t timeout_ns);
+void ag__os_futex_wake(_Atomic uint32_t *word, int count);
+
+/*
+ * --- Asymmetric fence. ---
+ * After X=1; light(); read Y  on the fast side  and  Y=1; heavy(); read X  on the rare side, at
+ * least one of the two reads sees the other's store. Light costs nothing where the system has
+ * membarrier; else it is a full fence.
+ */
+extern bool ag__fence_full AG__HIDDEN; /* Constant after ag__os_init. */
+static inline void ag__fence_light(void) {
+    if (AG__UNLIKELY(ag__fence_full))
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        AG__COMPILER_BARRIER();
+}
+void ag__fence_heavy(void);
+
+/* --- A lock for sections of some ten instructions. Release is a plain store; a waiter spins,
+ * then yields its thread, then sleeps shortly, because the holder may have lost its CPU. --- */
+typedef struct ag__lock {
+    _Atomic uint32_t held;
+} ag__lock;
+void ag__lock_slow(ag__lock *l);
+static inline void ag__lock_acquire(ag__lock *l) {
+    uint32_t expect = 0;
+    /* Acquire. Partner: the release store of ag__lock_release. */
+    if (AG__UNLIKELY(!atomic_compare_exchange_strong_explicit(
+            &l->held, &expect, 1, memory_order_acquire, memory_order_relaxed)))
+        ag__lock_slow(l);
+}
+static inline bool ag__lock_try(ag__lock *l) {
+    uint32_t expect = 0;
+    return atomic_compare_exchange_strong_explicit(&l->held, &expect, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+static inline void ag__lock_release(ag__lock *l) {
+    atomic_store_explicit(&l->held, 0, memory_order_release);
+}
+
+/* --- Memory. --- */
+size_t ag__os_page(void);
+/* Address space without memory behind it, page aligned; NULL when refused. */
+void *ag__os_reserve(size_t bytes);
+int ag__os_commit(void *addr, size_t bytes);     /* readable and writable from now on */
+void ag__os_discard(void *addr, size_t bytes);   /* content may go, pages are given back */
+void ag__os_unreserve(void *addr, size_t bytes);
+/* Makes the page at base + i * stride fault, for i < count. `*mappings` counts mappings spent.
+ * Returns 0; -ENOMEM when the mapping budget is used up. */
+int ag__os_guard(void *base, size_t stride, size_t count, int64_t *mappings);
+/* Whether guards cost no mapping (MADV_GUARD_INSTALL, Linux 6.13). */
+bool ag__os_guard_is_free(void);
+int64_t ag__os_mapping_budget(void); /* half of vm.max_map_count */
+/* Bytes of [addr, addr+bytes) that are backed by memory, counted from the high end down to the
+ * first page that is not. */
+size_t ag__os_resident_top(const void *addr, size_t bytes);
+
+/* --- Processors that this process may use: affinity and the whole cgroup chain. --- */
+int ag__os_cpus(void);
+
+/* --- Environment: the integer value of NAME, or `otherwise`. Accepts k, m, g suffixes. --- */
+int64_t ag__os_env(const char *name, int64_t otherwise);
+
+/* Probes the machine once: fences, guards. Thread safe, idempotent. */
+void ag__os_init(void);
+
+/* --- Crash handlers. ---
+ * `on_fault(sig, fault address, ucontext)` runs on an alternate stack for SIGSEGV and SIGBUS;
+ * true: handled (does not return to the fault), false: the action before is restored. Every
+ * thread that runs goroutines needs an alternate stack. */
+typedef bool (*ag__os_fault_fn)(int sig, void *addr, void *context);
+int ag__os_fault_install(ag__os_fault_fn fn);
+void ag__os_fault_remove(void);
+void *ag__os_altstack_new(void);
+void ag__os_altstack_free(void *stack);
+
+/* Writes to stderr without locks. */
+void ag__os_write_err(const char *text, size_t n);
+void ag__os_exit_now(int status) __attribute__((noreturn));
+
+#endif

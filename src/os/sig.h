@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sig.h - what the machine must offer of signals.
+ */
+#ifndef AG_SIG_H
+#define AG_SIG_H
+
+#include "base/base.h"
+
+enum { AG__SIG_MAX = 64 };
+
+/* The number of SIGQUIT here. */
+int ag__sig_quit(void);
+/* Whether a program may have it sent to a channel: not KILL and STOP, which nobody can catch, not
+ * those that the C library keeps, and not those that a faulty instruction raises: to return from
+ * their handler would repeat the fault for ever. */
+bool ag__sig_can_catch(int sig);
+
+/* From now on fn(sig) runs on whichever thread the signal comes to, as a signal handler; system
+ * calls are restarted. The action before is remembered. -EINVAL. */
+int ag__sig_catch(int sig, void (*fn)(int sig));
+/* Puts the remembered action back, unless the program has set another one meanwhile. */
+void ag__sig_release(int sig);
+/* Whether the program has a handler of its own. */
+bool ag__sig_is_handled(int sig);
+
+/* The calling thread receives these signals (bit sig - 1) and no others. */
+void ag__sig_receive_only(uint64_t signals);
+
+#endif
