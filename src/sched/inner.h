@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inner.h - what the files of the scheduler share among themselves.
+ */
+#ifndef AG_INNER_H
+#define AG_INNER_H
+
+#include "os/poll.h"
+#include "sched/runq.h"
+#include "sched/sched.h"
+
+#define ag__s ag__sched
+
+/* switch.c */
+void ag__sched_loop(ag__m *m);                 /* a thread's life; returns when the world ends */
+void ag__goroutine_entry(void);                /* where a fresh stack starts */
+void ag__switch_out(ag__m *m, ag__g *g);       /* to the scheduler loop, after_* are set */
+
+/* find.c */
+ag__g *ag__find(ag__m *m); /* blocks; NULL: the world ends */
+void ag__wake_one(void);   /* starts one searching M if a P is idle */
+void ag__global_put(ag__g *head, ag__g *tail, uint32_t count);
+void ag__m_sleep(ag__m *m, int64_t until); /* until m->park is set */
+void ag__m_wake(ag__m *m);
+void ag__p_release(ag__m *m, ag__p *p);    /* to the idle list or to an M that has work for it */
+ag__p *ag__p_take_idle(void);
+bool ag__work_somewhere(int64_t now);
+void ag__check_deadlock(void);             /* sched.lock held */
+int64_t ag__first_timer(void);
+
+/* Work for idle processors was queued by this M; cheap when nobody is idle. */
+static inline void ag__maybe_wake(void) {
+    /* Partner: the heavy fence of an M that goes idle in find.c. */
+    ag__fence_light();
+    if (AG__UNLIKELY(atomic_load_explicit(&ag__s.idle_count, AG__RLX) != 0) &&
+        atomic_load_explicit(&ag__s.searching, AG__RLX) == 0)
+        ag__wake_one();
+}
+
+/* m.c */
+ag__m *ag__m_take_idle_locked(void);
+void ag__foreign_forget(void *m);
+int ag__m_new(ag__p *p, bool searching); /* an idle thread or a new one gets p */
+extern ag__m ag__m_stranger;
+void ag__m_bind(ag__m *m);
+void ag__m_unbind(ag__m *m);
+
+/* g.c */
+ag__g *ag__g_alloc(ag__m *m);
+void ag__g_free(ag__m *m, ag__g *g);
+void ag__g_rebuild(void); /* all records but those of lost threads are free again */
+
+/* stack.c */
+void ag__stack_init(void);
+void ag__stack_bind(ag__m *m, ag__g *g);   /* gives an unstarted goroutine its stack */
+void ag__stack_release(ag__m *m, ag__g *g);
+void ag__stack_overflow_install(void);
+void ag__stack_p_drop(ag__p *p);
+
+/* timer.c */
+int64_t ag__timers_run(ag__m *m, ag__p *p, int64_t now); /* due ones; returns the next `when` */
+void ag__heap_free(ag__heap *h);
+
+/* netpoll.c */
+enum { AG__POLL_BATCH = 64 };
+int ag__netpoll_take(ag__poll_event *events, int64_t timeout_ns);
+void ag__netpoll_deliver(ag__m *m, const ag__poll_event *events, int count);
+int ag__netpoll(ag__m *m, int64_t timeout_ns); /* readies goroutines; returns how many */
+int ag__netpoll_open(void);
+void ag__netpoll_close(void);
+
+/* monitor.c */
+int ag__monitor_start(void);
+void ag__monitor_stop(void);
+void ag__monitor_nudge(void);
+bool ag__hand_on(ag__m *m, int kind);
+
+/* Gives the P of m to whoever can use it; m goes on without. m inside, not foreign. */
+ag__p *ag__m_drop_p(ag__m *m);
+void ag__m_set_p(ag__m *m, ag__p *p);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * monitor.c - the thread that watches the processors, and handing them on.
+ *
+ * Nobody is preempted. A thread that stays outside the runtime keeps running as a plain thread;
+ * only its P is given to another. The handshake with a thread that is about to come back:
+ *
+ *     the thread                         the monitor, holding m->hand
+ *     inside = 1                         revoked = ASKED
+ *     light fence                        heavy fence (membarrier)
+ *     revoked != NONE?                   inside == 1?  revoked = NONE, leave it alone
+ *       take m->hand, look again         else take the P, revoked = TAKEN
+ *
+ * One of the two always sees the other, so a P never has two users. The fast side is two plain
+ * stores and a load.
+ *
+ * When a P is handed on: its thread made no step and is outside the runtime; and
+ *   - its CPU clock stood still over two looks: it is blocked; or
+ *   - it has burnt CPU for 10 ms, and fewer than max_running such threads exist;
+ * and somebody could use the P: goroutines are queued, or nobody watches the poller.
+ *
+ * The monitor also wakes a processor for goroutines that lie in a queue while others idle, pokes
+ * a busy P whose timers are due or when nobody polled for 10 ms, gives each P its wake-up credit,
+ * and keeps the coarse clock. It sleeps 50 us, after a quiet millisecond twice as long each time
+ * up to 10 ms (1 ms while timers are pending), and without limit once all Ps are idle - unless
+ * all goroutines are asleep and only a thread that is not ours could wake one: then it looks
+ * every 100 ms whether that thread still exists.
+ */
+#include "sched/inner.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { SLEEP_MIN = 50000, SLEEP_MAX = 10000000, SLEEP_TIMERS = 1000000, BURN = 10000000,
+       SUSPICION = 100000000 };
+enum { QUIET_ROUNDS = 20, IDLE_ROUNDS = 5 };
+
+bool ag__hand_on(ag__m *m, int kind) {
+    if (!ag__lock_try(&m->hand))
+        return false;
+    if (atomic_load_explicit(&m->revoked, AG__RLX) != AG__NONE) {
+        ag__lock_release(&m->hand);
+        return false;
+    }
+    atomic_store_explicit(&m->revoked, AG__ASKED, AG__RLX);
+    ag__fence_heavy();
+    /* Acquire. Partner: the release store in ag__leave: the P is as its thread left it. */
+    if (atomic_load_explicit(&m->inside, memory_order_acquire) || !m->p) {
+        atomic_store_explicit(&m->revoked, AG__NONE, AG__RLX);
+        ag__lock_release(&m->hand);
+        return false;
+    }
+    ag__p *p = ag__m_drop_p(m);
+    m->detached = (uint8_t)kind;
+    atomic_fetch_add_explicit(
+        kind == 1 ? &ag__s.detached_running : &ag__s.detached_blocked, 1, AG__RLX);
+    atomic_fetch_add_explicit(&ag__s.handed_on, 1, AG__RLX);
+    /* Release. Partner: the acquire load in ag__enter_slow. */
+    atomic_store_explicit(&m->revoked, AG__TAKEN, memory_order_release);
+    ag__lock_release(&m->hand);
+    ag__p_release(m, p);
+    return true;
+}
+
+static bool somebody_wants(ag__p *p) {
+    return ag__rq_len(p) || atomic_load_explicit(&p->next, AG__RLX) ||
+           atomic_load_explicit(&ag__s.queue_count, AG__RLX) ||
+           (atomic_load_explicit(&ag__s.idle_count, AG__RLX) == 0 &&
+            (atomic_load_explicit(&p->heap.first, AG__RLX) != INT64_MAX ||
+             atomic_load_explicit(&ag__s.poll_waiters, AG__RLX) > 0));
+}
+
+/* Looks at one P that made no step since the last look. Returns true if it was handed on. */
+static bool consider(ag__p *p, ag__m *m, int64_t now) {
+    if (atomic_load_explicit(&m->inside, AG__RLX) || !somebody_wants(p)) {
+        p->seen_rounds = 0;
+        p->seen_when = now;
+        return false;
+    }
+    int64_t cpu = ag__os_thread_cpu(m->tid);
+    bool still = p->seen_rounds > 0 && cpu == p->seen_cpu;
+    if (!still && cpu != p->seen_cpu)
+        p->seen_rounds = 0;
+    p->seen_cpu = cpu;
+    p->seen_rounds++;
+    if (still && p->seen_rounds > 2)
+        return ag__hand_on(m, 2);
+    if (now - p->seen_when < BURN ||
+        atomic_load_explicit(&ag__s.detached_running, AG__RLX) >= ag__s.running_max)
+        return false;
+    return ag__hand_on(m, still ? 2 : 1);
+}
+
+/* Returns true if something was done, so that the next look should come soon. */
+static bool look_at(ag__p *p, int64_t now) {
+    ag__m *m = atomic_load_explicit(&p->m, memory_order_acquire);
+    atomic_store_explicit(&p->credit, 1, AG__RLX);
+    if (!m) {
+        p->seen_m = NULL;
+        return false;
+    }
+    if (atomic_load_explicit(&p->heap.first, AG__RLX) <= now)
+        atomic_store_explicit(&p->poke, 1, AG__RLX);
+    uint32_t tick = atomic_load_explicit(&p->tick, AG__RLX);
+    if (m != p->seen_m || tick != p->seen_tick) {
+        p->seen_m = m;
+        p->seen_tick = tick;
+        p->seen_when = now;
+        p->seen_rounds = 0;
+        return false;
+    }
+    return consider(p, m, now);
+}
+
+/* Goroutines that wait in a queue while a processor idles; also those in `next` of a P that
+ * makes no step. */
+static bool spread(void) {
+    if (atomic_load_explicit(&ag__s.idle_count, AG__RLX) == 0)
+        return false;
+    int n = atomic_load_explicit(&ag__s.p_count, AG__RLX);
+    for (int i = 0; i < n; i++) {
+        ag__p *p = ag__s.p_all[i];
+        bool stuck = p->seen_m && atomic_load_explicit(&p->tick, AG__RLX) == p->seen_tick;
+        if (ag__rq_len(p) || (stuck && atomic_load_explicit(&p->next, AG__RLX)) ||
+            atomic_load_explicit(&ag__s.queue_count, AG__RLX)) {
+            ag__maybe_wake();
+            return true;
+        }
+    }
+    return false;
+}
+
+static void poke_all(void) {
+    int n = atomic_load_explicit(&ag__s.p_count, AG__RLX);
+    for (int i = 0; i < n; i++)
+        atomic_store_explicit(&ag__s.p_all[i]->poke, 1, AG__RLX);
+}
+
+static void poll_if_nobody_did(int64_t now, int64_t *last_polls, int64_t *last_when) {
+    int64_t polls = atomic_load_explicit(&ag__s.polls, AG__RLX);
+    if (polls != *last_polls || atomic_load_explicit(&ag__s.polling, AG__RLX)) {
+        *last_polls = polls;
+        *last_when = now;
+    } else if (now - *last_when > BURN) {
+        /* Delivered to the global queue: this thread has no P. */
+        ag__m *m = ag__enter();
+        ag__netpoll(m, 0);
+        ag__leave(m);
+        *last_when = now;
+    }
+}
+
+static bool all_idle(void) {
+    return (int)atomic_load_explicit(&ag__s.idle_count, AG__RLX) >=
+           atomic_load_explicit(&ag__s.p_count, AG__RLX);
+}
+
+static void sleep_until_nudged(void) {
+    atomic_store(&ag__s.monitor_asleep, 1);
+    ag__fence_heavy();
+    while (all_idle() && !atomic_load(&ag__s.stopping) && atomic_load(&ag__s.monitor_asleep)) {
+        bool look = atomic_load(&ag__s.suspicious);
+        ag__os_futex_wait(&ag__s.monitor_asleep, 1, look ? SUSPICION : -1);
+        if (look) {
+            ag__lock_acquire(&ag__s.lock);
+            ag__check_deadlock();
+            ag__lock_release(&ag__s.lock);
+        }
+    }
+    atomic_store(&ag__s.monitor_asleep, 0);
+}
+
+static int64_t next_sleep(int64_t sleep, int quiet) {
+    if (quiet < QUIET_ROUNDS)
+        return SLEEP_MIN;
+    sleep *= 2;
+    int64_t most = ag__first_timer() != INT64_MAX ? SLEEP_TIMERS : SLEEP_MAX;
+    return sleep < most ? sleep : most;
+}
+
+static void monitor_main(void *unused) {
+    (void)unused;
+    int64_t sleep = SLEEP_MIN, last_polls = 0, last_when = 0;
+    int quiet = 0, idle = 0;
+    ag__leave(ag__enter()); /* becomes a foreign thread */
+    while (!atomic_load(&ag__s.stopping)) {
+        ag__os_futex_wait(&ag__s.monitor_word, 0, sleep);
+        int64_t now = ag__os_now();
+        atomic_store_explicit(&ag__s.coarse_now, now, AG__RLX);
+        bool busy = false;
+        int n = atomic_load_explicit(&ag__s.p_count, AG__RLX);
+        for (int i = 0; i < n; i++)
+            busy |= look_at(ag__s.p_all[i], now);
+        busy |= spread();
+        if (all_idle()) {
+            if (++idle > IDLE_ROUNDS) {
+                sleep_until_nudged();
+                idle = 0;
+                quiet = 0;
+            }
+            sleep = SLEEP_MAX;
+            continue;
+        }
+        idle = 0;
+        poll_if_nobody_did(now, &last_polls, &last_when);
+        quiet = busy ? 0 : quiet + 1;
+        sleep = next_sleep(sleep, quiet);
+    }
+    poke_all();
+    atomic_store(&ag__s.monitor_gone, 1);
+    ag__os_futex_wake(&ag__s.monitor_gone, 1);
+}
+
+int ag__monitor_start(void) {
+    atomic_store(&ag__s.monitor_gone, 0);
+    atomic_store(&ag__s.monitor_asleep, 0);
+    atomic_store(&ag__s.monitor_word, 0);
+    return ag__os_thread_start(monitor_main, NULL, "aglet-monitor");
+}
+
+void ag__monitor_nudge(void) {
+    if (atomic_load_explicit(&ag__s.monitor_asleep, AG__RLX) &&
+        atomic_exchange(&ag__s.monitor_asleep, 0) == 1)
+        ag__os_futex_wake(&ag__s.monitor_asleep, 1);
+}
+
+void ag__monitor_stop(void) {
+    atomic_store(&ag__s.monitor_word, 1);
+    ag__os_futex_wake(&ag__s.monitor_word, 1);
+    atomic_store(&ag__s.monitor_asleep, 0);
+    ag__os_futex_wake(&ag__s.monitor_asleep, 1);
+    while (!atomic_load(&ag__s.monitor_gone))
+        ag__os_futex_wait(&ag__s.monitor_gone, 0, -1);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * procs.c - changing the number of processors while goroutines run.
+ *
+ * A P beyond the new number retires: its thread, at its next look for work, moves its queue to
+ * the global one and lets go of it; an idle one just leaves the idle list. Timers stay in a
+ * retired P's heap, where thieves and sleepers still see them. Growing brings retired ones
+ * back first.
+ */
+#include "sched/inner.h"
+#include "sched/procs.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ag__lock resize_lock; /* Taken before sched.lock. */
+
+static ag__p *p_new(int index) {
+    ag__p *p = aligned_alloc(AG__CACHE_LINE, (sizeof *p + 63) & ~(size_t)63);
+    if (!p)
+        return NULL;
+    memset(p, 0, sizeof *p);
+    p->index = index;
+    p->random = ag__os_random();
+    p->heap.first = INT64_MAX;
+    return p;
+}
+
+int ag__procs_make(int n) {
+    while (ag__s.p_made < n) {
+        ag__p *p = p_new(ag__s.p_made);
+        if (!p)
+            return -ENOMEM;
+        p->retired = true;
+        ag__s.p_all[ag__s.p_made] = p;
+        ag__s.p_made++;
+    }
+    return 0;
+}
+
+void ag__procs_free(void) {
+    for (int i = 0; i < ag__s.p_made; i++) {
+        ag__heap_free(&ag__s.p_all[i]->heap);
+        free(ag__s.p_all[i]);
+    }
+    free(ag__s.p_all);
+    ag__s.p_all = NULL;
+    ag__s.p_made = 0;
+    ag__s.idle_p = NULL;
+}
+
+void ag__p_put_idle_locked(ag__p *p) {
+    if (p->index >= ag__s.p_count) {
+        p->retired = true;
+        return;
+    }
+    p->idle = true;
+    p->idle_link = ag__s.idle_p;
+    ag__s.idle_p = p;
+    atomic_fetch_add_explicit(&ag__s.idle_count, 1, AG__RLX);
+}
+
+/* Idle Ps beyond the number leave the list; retired ones below it join. */
+static void settle_locked(void) {
+    for (ag__p **at = &ag__s.idle_p; *at;) {
+        ag__p *p = *at;
+        if (p->index < ag__s.p_count) {
+            at = &p->idle_link;
+            continue;
+        }
+        *at = p->idle_link;
+        p->idle = false;
+        p->retired = true;
+        atomic_fetch_sub_explicit(&ag__s.idle_count, 1, AG__RLX);
+    }
+    for (int i = 0; i < ag__s.p_made; i++) {
+        ag__p *p = ag__s.p_all[i];
+        if (p->index < ag__s.p_count && p->retired) {
+            p->retired = false;
+            ag__p_put_idle_locked(p);
+        }
+    }
+}
+
+int ag__procs_set(int n) {
+    ag__lock_acquire(&resize_lock);
+    int r = ag__procs_make(n);
+    if (r == 0) {
+        ag__lock_acquire(&ag__s.lock);
+        atomic_store(&ag__s.p_count, n);
+        settle_locked();
+        ag__lock_release(&ag__s.lock);
+        for (int i = 0; i < ag__s.p_made; i++)
+            atomic_store_explicit(&ag__s.p_all[i]->poke, 1, AG__RLX);
+        ag__fence_heavy();
+        ag__maybe_wake();
+    }
+    ag__lock_release(&resize_lock);
+    return r;
+}
+
+void ag__p_retire(ag__m *m) {
+    ag__p *p = m->p;
+    ag__rq_open(p);
+    ag__g *g;
+    while ((g = ag__rq_pop(p)) != NULL)
+        ag__global_put(g, g, 1);
+    ag__rq_close(p);
+    ag__stack_p_drop(p);
+    ag__m_drop_p(m);
+    ag__lock_acquire(&ag__s.lock);
+    ag__p_put_idle_locked(p); /* retires it, or not if the number grew again */
+    ag__lock_release(&ag__s.lock);
+    ag__maybe_wake();
+}

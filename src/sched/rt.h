@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rt.h - the data of the scheduler: G, M, P, and the inline parts of the door.
+ *
+ * Who may touch what. "Owner" of a G is the thread that runs it, or who took it off a queue.
+ * Fields of a P belong to the M that holds it while it is inside the runtime, unless the field
+ * says otherwise.
+ *
+ * A G's life:
+ *
+ *     ag__g_new          ready              picked            park
+ *   FREE ------> RUNNABLE ------> (queue) --------> RUNNING --------> WAITING
+ *     ^                                     ^          |                 |
+ *     |           goexit / end              |          |      ready      |
+ *     +-------------------------------------+----------+-----------------+
+ *
+ * A G gets its stack at its first RUNNING, not before, and gives it to the next G when it ends.
+ */
+#ifndef AG_RT_H
+#define AG_RT_H
+
+#include "arch/arch.h"
+
+#define AG__RLX memory_order_relaxed
+
+enum {
+#define STATE(name, text) AG__G_##name,
+#include "sched/states.def"
+#undef STATE
+};
+
+enum { AG__GF_FOREIGN = 1, AG__GF_LOCKED = 2, AG__GF_CUSTOM = 4, AG__GF_LAZY = 8, AG__GF_LOST = 16 };
+
+#define AG__STACK_MAX ((size_t)1 << 30)
+
+struct ag__panic;
+
+struct ag__g {
+    /* Owner only. */
+    void *sp;                  /* saved stack pointer while suspended, else NULL */
+    char *stack_lo, *stack_hi; /* guard page at lo; NULL without a stack */
+    struct ag__defer *defers;  /* innermost deferred call or try */
+    ag__g *link;               /* next on a free list, the global queue, a batch */
+    int saved_errno;
+    _Atomic uint8_t state;     /* Atomic, relaxed: written by the owner, read by dumps. */
+    uint8_t flags;             /* AG__GF_* */
+    uint8_t woken;             /* AG__WOKEN_*, written by the waker before ready */
+    _Atomic uint8_t reason;    /* AG__WAIT_* while WAITING */
+    ag__fn fn;
+    intptr_t args[6];
+    const struct ag__site *site;
+    int64_t id;
+    int64_t creator;
+    /* Atomic; epoch << 1 | claimed, won by one waker. */
+    _Atomic uint64_t claim;
+    ag__timer timer; /* of the current wait */
+    int64_t deadline;             /* of the park under way */
+    ag__lock *deadline_lock;
+    /* The wait record. Written by the owner before parking, read by dumps. */
+    const void *_Atomic wait_object;
+    _Atomic int64_t wait_since; /* the coarse clock */
+    _Atomic uint64_t resumes;   /* grows with every resume: a dump's copy of the stack is valid
+                                   if this and sp, not NULL, are the same before and after */
+    char *name;                 /* Owner until started, then constant. */
+    void (*end_fn)(void *);     /* runs in the goroutine when it ends, whatever way */
+    void *end_arg;
+    struct ag__panic *panic;    /* the panic that runs deferred calls now, innermost */
+    void (*on_panic)(const ag_panic_info *);
+    ag__m *locked_m;
+    int locked_count;
+    uint32_t stack_size;
+    void *fired;  /* written by the waker: the waiter of a select that was woken */
+    void *cxx[2]; /* the C++ library's per-thread exception state */
+#if AG__ASAN
+    void *asan_fake;
+#endif
+#if AG__TSAN
+    void *tsan_fiber;
+#endif
+};
+
+enum { AG__NONE = 0, AG__ASKED = 1, AG__TAKEN = 2, AG__STOP = 3, AG__FORKED = 4, AG__STRANGE = 5 };
+
+struct ag__m {
+    /* The handshake of handing on. `inside` is written by this thread only: 1 inside the runtime.
+     * Partner of each: the other one; see monitor.c. */
+    _Atomic uint32_t inside;
+    _Atomic uint32_t revoked; /* AG__NONE … */
+    ag__g *g;                 /* Owner. The goroutine that runs, NULL on the scheduler stack. */
+    ag__p *p;                 /* Owner while inside; the monitor after a successful handshake. */
+    int *errno_at;
+    /* What to do after the next switch: release a lock, or call after_fn. */
+    ag__lock *after_lock;
+    void (*after_fn)(ag__g *, void *);
+    void *after_arg;
+    ag__g *after_g;
+    void *sched_sp; /* the suspended scheduler loop */
+    void **cxx;     /* __cxa_get_globals() of this thread, NULL without C++ */
+
+    ag__lock hand;            /* Guards revoked != NONE transitions. */
+    bool foreign;
+    bool searching;           /* Owner. Counted in sched.searching. */
+    uint8_t detached;         /* Guarded by hand. 1 burns, 2 blocked, without a P. */
+    bool in_call;             /* Owner. Inside ag_blocking. */
+    _Atomic uint32_t park;    /* Futex word: 1 when there is something to do. */
+    ag__p *next_p;            /* Given together with `park` by who wakes us. */
+    ag__g *next_g;
+    ag__g *locked_g;
+    ag__m *idle_link;         /* Guarded by sched.lock. */
+    ag__m *all_link;          /* Guarded by sched.lock. */
+    int tid;
+    uint32_t world;           /* which ag_run it belongs to */
+    void *altstack;
+    _Atomic uint32_t die;
+#if AG__ASAN
+    void *asan_fake;
+    const void *asan_bottom;
+    unsigned long asan_size;
+#endif
+#if AG__TSAN
+    void *tsan_fiber;
+#endif
+    uint64_t foreign_random;  /* Owner. */
+    ag__g own_g;              /* of a foreign thread */
+};
+
+enum { AG__RING = AG__SIZE(256, 4), AG__STACK_CACHE = AG__SIZE(16, 2), AG__G_BATCH = 32 };
+
+/* A heap of timers, earliest first, 4 children a node. */
+typedef struct ag__heap_entry {
+    int64_t when;
+    ag__timer *timer;
+    uint32_t seq;
+} ag__heap_entry;
+typedef struct ag__heap {
+    ag__lock lock;
+    _Atomic int64_t first;   /* when[0], INT64_MAX when empty. Written under lock. */
+    ag__heap_entry *entries; /* Guarded by lock. */
+    uint32_t count, size;    /* Guarded by lock. */
+    uint32_t dead;           /* entries that will be dropped */
+} ag__heap;
+
+struct ag__p {
+    _Atomic(ag__m *) m; /* Guarded by the handshake. */
+    int index;
+    bool idle, retired; /* Guarded by sched.lock. */
+    ag__p *idle_link;   /* Guarded by sched.lock. */
+    _Atomic uint32_t poke; /* Somebody wants a full look: timers, poller, stop. */
+
+    /* The local queue. Plain inside an open owner section or while holding `thief`; see runq.h. */
+    _Atomic uint32_t owner_in;
+    _Atomic uint32_t bias_in; /* this P's thread holds biased locks; see bias.h */
+    _Atomic uint32_t tick; /* Written by the owner: goroutines run. */
+    _Atomic(ag__g *) next;
+    _Atomic uint32_t head, tail;
+    _Atomic uint32_t credit; /* a wake-up for `next` alone is allowed; given by the monitor */
+    uint32_t next_runs;      /* in a row from `next` */
+    ag__g *g_free;
+    uint32_t g_free_count;
+    uint32_t stack_count;
+    int64_t id_next, id_end;
+    _Atomic int64_t created, ended;
+    _Atomic int64_t stolen;
+    uint64_t random;
+    char *stacks[AG__STACK_CACHE]; /* low ends of default-size stacks, warmest last */
+    _Atomic(ag__g *) ring[AG__RING];
+
+    _Alignas(AG__CACHE_LINE) _Atomic uint32_t thief;
+    ag__heap heap;
+    /* The monitor's. */
+    uint32_t seen_tick;
+    ag__m *seen_m;
+    int64_t seen_when, seen_cpu;
+    int seen_rounds;
+};
+
+/* The world of one ag_run. */
+struct ag__sched {
+    _Alignas(AG__CACHE_LINE) _Atomic uint32_t idle_count; /* idle Ps. */
+    _Atomic uint32_t searching;                           /* Ms that look for work. */
+    _Atomic uint32_t polling;                             /* 1: an M sleeps in the poller. */
+    _Atomic int64_t poll_until;                           /* until when, at most */
+    _Atomic int64_t coarse_now;                           /* the monitor's clock */
+
+    _Alignas(AG__CACHE_LINE) ag__lock lock;
+    ag__g *queue_head, *queue_tail;  /* Guarded by lock: the global queue. */
+    _Atomic uint32_t queue_count;    /* Written under lock. */
+    ag__p *idle_p;                   /* Guarded by lock. */
+    ag__m *idle_m;                   /* Guarded by lock. */
+    ag__m *all_m;                    /* Guarded by lock. */
+    int m_count, m_idle;             /* Guarded by lock. */
+    int m_max;
+    ag__p **p_all;                   /* Constant while running, but for ag_procs. */
+    _Atomic int p_count;
+    _Atomic int p_made;
+    _Atomic int detached_running, detached_blocked;
+    int running_max;
+
+    _Atomic uint32_t suspicious;     /* all asleep, but for threads that are not ours */
+    _Atomic int outside_waits;
+    _Atomic int64_t poll_waiters;    /* goroutines and wishes that wait for descriptors */
+    _Atomic int64_t created, ended;  /* by those without a P */
+    _Atomic int64_t id_block;
+    _Atomic int64_t handed_on, polls;
+    _Atomic uint32_t stopping;
+    _Atomic uint32_t running;        /* a world exists */
+    _Atomic uint32_t monitor_word;   /* futex of the monitor */
+    _Atomic uint32_t monitor_asleep; /* all idle, waits without limit */
+    _Atomic uint32_t monitor_gone;
+    _Atomic uint32_t main_done;      /* futex of ag_run */
+    _Atomic uint32_t exits;          /* futex: threads that ended */
+    uint32_t world;
+    int64_t spin_ns;
+    size_t stack_size;
+    bool quiet;
+    bool no_signals;
+    ag__g *main_g;
+    int (*main_fn)(void *);
+    void *main_arg;
+    int result;
+};
+extern struct ag__sched ag__sched AG__HIDDEN;
+
+/* The thread's M; of a thread never seen, a shared one that is always revoked. */
+extern _Thread_local ag__m *ag__tls_m __attribute__((tls_model("initial-exec"))) AG__HIDDEN;
+static inline ag__m *ag__m_now(void) { return (ag__m *)AG__TLS_LOAD(ag__tls_m); }
+
+/*
+ * Enters the runtime. Afterwards this thread holds a P (but for foreign threads and goroutines
+ * in ag_blocking), and nobody can take it until ag__leave. May change the thread.
+ */
+static inline ag__m *ag__enter(void) {
+    ag__m *m = ag__m_now();
+    /* Partner: the heavy fence of the monitor's handshake. */
+    atomic_store_explicit(&m->inside, 1, memory_order_relaxed);
+    ag__fence_light();
+    if (AG__UNLIKELY(atomic_load_explicit(&m->revoked, memory_order_relaxed) != AG__NONE))
+        return ag__enter_slow(m);
+    return m;
+}
+
+static inline void ag__leave(ag__m *m) {
+    /* Release: what we did to the P comes before another thread gets it. Partner: the
+     * monitor's acquire load of inside. */
+    atomic_store_explicit(&m->inside, 0, memory_order_release);
+}
+
+static inline ag__g *ag__g_of(ag__m *m) { return m->g; }
+
+/* A foreign thread or one in an odd state has no P. */
+static inline bool ag__is_foreign(ag__m *m) { return m->foreign; }
+
+#include "sched/bias.h"
+
+const char *ag__state_name(int state);
+const char *ag__reason_name(int reason);
+
+#endif

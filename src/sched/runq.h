@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * runq.h - the local queue of a P: a ring of goroutines and the `next` slot.
+ *
+ * The idea: the owner works on it without any atomic read-modify-write, thieves pay. It is a
+ * lock biased to its owner, with an asymmetric fence:
+ *
+ *     owner                              thief
+ *     owner_in = 1                       thief: 0 -> 1 by CAS
+ *     light fence                        heavy fence
+ *     thief != 0? back off, wait         owner_in != 0? wait a little, else give up
+ *     ... plain work ...                 ... take half ...
+ *     owner_in = 0 (release)             thief = 0 (release)
+ *
+ * Of the two loads at least one sees the other side's store, so both are never inside. An owner
+ * section may stay open over a stack switch: a goroutine that yields lies in the queue before
+ * its registers are saved, and no thief can take it until the section is closed behind the
+ * switch (after_switch in sched.c).
+ */
+#ifndef AG_RUNQ_H
+#define AG_RUNQ_H
+
+#include "sched/sched.h"
+
+void ag__rq_open_slow(ag__p *p);
+/* Puts half of the full ring and g on the global queue. Owner section open. */
+void ag__rq_overflow(ag__p *p, ag__g *g);
+
+static inline void ag__rq_open(ag__p *p) {
+    /* Partner: the heavy fence in ag__rq_steal. */
+    atomic_store_explicit(&p->owner_in, 1, memory_order_relaxed);
+    ag__fence_light();
+    /* Acquire: sees what the last thief did. Partner: its release store. */
+    if (AG__UNLIKELY(atomic_load_explicit(&p->thief, memory_order_acquire)))
+        ag__rq_open_slow(p);
+}
+
+static inline void ag__rq_close(ag__p *p) {
+    /* Release. Partner: the thief's acquire load of owner_in. */
+    atomic_store_explicit(&p->owner_in, 0, memory_order_release);
+}
+
+static inline uint32_t ag__rq_len(const ag__p *p) {
+    return atomic_load_explicit(&p->tail, AG__RLX) - atomic_load_explicit(&p->head, AG__RLX);
+}
+
+/* Owner section open. */
+static inline void ag__rq_push(ag__p *p, ag__g *g) {
+    uint32_t tail = atomic_load_explicit(&p->tail, AG__RLX);
+    if (AG__UNLIKELY(tail - atomic_load_explicit(&p->head, AG__RLX) >= AG__RING)) {
+        ag__rq_overflow(p, g);
+        return;
+    }
+    atomic_store_explicit(&p->ring[tail % AG__RING], g, AG__RLX);
+    atomic_store_explicit(&p->tail, tail + 1, AG__RLX);
+}
+
+/* Owner section open. `next` first, but not for ever while others queue. */
+static inline ag__g *ag__rq_pop(ag__p *p) {
+    enum { NEXT_RUNS_MAX = 64 };
+    uint32_t head = atomic_load_explicit(&p->head, AG__RLX);
+    bool queued = head != atomic_load_explicit(&p->tail, AG__RLX);
+    ag__g *g = atomic_load_explicit(&p->next, AG__RLX);
+    if (g && !(queued && ++p->next_runs >= NEXT_RUNS_MAX)) {
+        atomic_store_explicit(&p->next, NULL, AG__RLX);
+        return g;
+    }
+    p->next_runs = 0;
+    if (!queued)
+        return NULL;
+    g = atomic_load_explicit(&p->ring[head % AG__RING], AG__RLX);
+    atomic_store_explicit(&p->head, head + 1, AG__RLX);
+    return g;
+}
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sched.h - the door of the scheduler: how the floors above park goroutines and make them run.
+ *
+ * Vocabulary. G: a goroutine. M: a thread. P: a processor, the right to run goroutines.
+ * Park: a G gives its thread to the next G. Ready: a parked G is put on a queue. Hand on: a P is
+ * taken from an M that stays outside the runtime. Foreign: a thread the runtime did not start.
+ *
+ * How to block. Every public function that may touch a P, ready or park runs between ag__enter
+ * and ag__leave; nothing of the user's runs in between, and no ag__lock is held across either.
+ *
+ *     ag__m *m = ag__enter();
+ *     ag__lock_acquire(&x->lock);
+ *     ... link a waiter of ag__g_of(m) into x ...
+ *     m = ag__park(m, AG__WAIT_X, x, &x->lock);      releases x->lock after the switch
+ *     ag__leave(m);
+ *
+ * and the waker:
+ *
+ *     ag__m *m = ag__enter();
+ *     ag__lock_acquire(&x->lock); unlink the waiter; ag__lock_release(&x->lock);
+ *     ag__ready(m, g);
+ *     ag__leave(m);
+ *
+ * Because the lock is released after the switch, a waker that finds the waiter knows that the
+ * goroutine's registers are saved. Foreign threads have a G and an M of their own, without a P;
+ * for them park sleeps on a futex, so callers need no special case.
+ *
+ * Several possible wakers (select, deadlines). The G's claim word (epoch << 1 | claimed) is won
+ * by exactly one: ag__claim(g, epoch). ag__claim_begin gives a new epoch before waiting; what
+ * comes late fails because the epoch has moved.
+ */
+#ifndef AG_SCHED_H
+#define AG_SCHED_H
+
+#include "base/base.h"
+#include "os/os.h"
+#include <aglet/base.h>
+#include <aglet/run.h>
+
+typedef struct ag__g ag__g;
+typedef struct ag__m ag__m;
+typedef struct ag__p ag__p;
+
+enum {
+#define REASON(name, text) AG__WAIT_##name,
+#include "sched/reasons.def"
+#undef REASON
+};
+
+/* --- Timers: embedded in their owner; one P's heap holds them. --- */
+typedef struct ag__timer ag__timer;
+/* Runs inside the runtime, on some M with or without a P; must not park. */
+typedef void (*ag__timer_fn)(ag__m *m, ag__timer *t, uint64_t arg, int64_t now);
+struct ag__timer {
+    int64_t when;             /* Guarded by the heap's lock. INT64_MAX: not pending. */
+    int64_t pushed;           /* Guarded by the heap's lock: the time of its entry. */
+    _Atomic(struct ag__heap *) heap; /* The heap that has an entry for us, else NULL. */
+    _Atomic uint32_t seq;     /* Entries with another number are stale. */
+    ag__timer_fn fn;          /* Guarded by the heap's lock. */
+    uint64_t arg;             /* Guarded by the heap's lock. */
+};
+
+/* Entry and exit of the runtime; see rt.h for the inline parts. */
+ag__m *ag__enter_slow(ag__m *m);
+
+/* Parks the current G. `lock` (may be NULL) is released after the switch. Returns the M it came
+ * back on, inside the runtime. */
+ag__m *ag__park(ag__m *m, int reason, const void *object, ag__lock *lock);
+/* The same; after(g, arg) runs after the switch, instead of releasing a lock. */
+ag__m *ag__park_after(ag__m *m, int reason, const void *object, void (*after)(ag__g *, void *),
+                      void *arg);
+/* Makes a parked G runnable; it runs next on this P, if there is one. */
+void ag__ready(ag__m *m, ag__g *g);
+
+/* Claims. */
+uint64_t ag__claim_begin(ag__g *g);
+bool ag__claim(ag__g *g, uint64_t epoch);
+
+/* Arms t for `when` (a point of ag__os_now): fn(m, t, arg, now) will run. Only its owner arms
+ * and stops it. A call that was already under way may still come after a stop or a new arming,
+ * with the old arg: fn must tell by it. */
+void ag__timer_arm(ag__m *m, ag__timer *t, int64_t when, ag__timer_fn fn, uint64_t arg);
+/* Returns true if it was pending: its function will not run for this arming. */
+bool ag__timer_stop(ag__timer *t);
+/* No entry refers to t any more when this returns; a call under way may still come. */
+void ag__timer_forget(ag__timer *t);
+
+/* For the timer of a waiting G: readies it with g->woken = AG__WOKEN_LATE if it wins the claim
+ * of epoch `arg`. */
+enum { AG__WOKEN_NORMAL = 0, AG__WOKEN_LATE = 1 };
+void ag__timer_wakes(ag__m *m, ag__timer *t, uint64_t epoch, int64_t now);
+/* Parks until `deadline` at most. Claim `epoch` has begun; `lock` as for ag__park. Afterwards
+ * m->g->woken tells who won. */
+ag__m *ag__park_until(ag__m *m, int reason, const void *object, ag__lock *lock, uint64_t epoch,
+                      int64_t deadline);
+
+/* A record for fn(args), not yet on a queue; NULL when out of memory. */
+ag__g *ag__g_new(ag__m *m, const struct ag__site *site, ag__fn fn, const intptr_t args[6]);
+/* Starts a record of ag__g_new: counts it and puts it at the end of this P's queue. */
+void ag__g_start(ag__m *m, ag__g *g);
+void ag__g_discard(ag__m *m, ag__g *g);
+
+/* Starts fn(args); end_fn(end_arg) runs in the goroutine when it ends, whatever way. */
+int64_t ag__go_ending(const ag_go_opts *opts, void (*end_fn)(void *), void *end_arg,
+                      const struct ag__site *site, ag__fn fn, const intptr_t args[6]);
+/* Ends the current goroutine at once, without running deferred calls. */
+void ag__g_end(void) __attribute__((noreturn));
+/* Shows every record that is not free to visit, until it returns false. Stops nobody. */
+void ag__g_each(bool (*visit)(ag__g *, void *), void *arg);
+int64_t ag__g_created(void);
+void ag__stack_stats(int64_t *ret_count, int64_t *ret_bytes);
+
+/* --- The network poller: one record per registered descriptor, type-stable memory. --- */
+typedef struct ag__pd ag__pd;
+enum { AG__READ = 0, AG__WRITE = 1 };
+/* Registers a non-blocking descriptor, outside a world at the first wait in one. -EPERM: always
+ * ready, can't be watched. */
+int ag__pd_open(int fd, ag__pd **ret_pd);
+/* Wakes every waiter with -ECANCELED and deregisters. Call before close(2). */
+void ag__pd_close(ag__pd *pd);
+/* Gives the record back, once nobody can call with it any more. */
+void ag__pd_free(ag__pd *pd);
+/* Says that the next wait must wait for a new event: call it before read(2) or write(2), and
+ * ag__pd_again when that left something to take. */
+void ag__pd_consume(ag__pd *pd, int mode);
+void ag__pd_again(ag__pd *pd, int mode);
+/* Whether an event came since the last consume. */
+bool ag__pd_is_ready(ag__pd *pd, int mode);
+/* Whether the peer's end, an error or urgent data was seen: a short read drains nothing then. */
+bool ag__pd_has_ended(ag__pd *pd);
+/* Whether the deadline has passed, by the coarse clock, some milliseconds late. */
+bool ag__pd_is_late(ag__pd *pd, int mode);
+/* Waits for readiness. 0, -ETIMEDOUT past the pd's deadline, -ECANCELED closed, -EBUSY when
+ * another one waits in this mode. */
+int ag__pd_wait(ag__pd *pd, int mode);
+/* Starts g (of ag__g_new) when ready, closed or failed. 0, -EBUSY, another error: g is the
+ * caller's again. */
+int ag__pd_wish(ag__pd *pd, int mode, ag__g *g);
+/* A deadline for waits in this mode, also one that goes on; 0: none. */
+void ag__pd_set_deadline(ag__pd *pd, int mode, int64_t when);
+
+/* A record whose events go to fn(m, arg, readable, writable), inside the runtime; a late one may
+ * come after the close, so what `arg` points to must not be freed. Inside a world only. */
+typedef void (*ag__pd_fn)(ag__m *m, void *arg, bool readable, bool writable);
+int ag__pd_open_watch(int fd, ag__pd_fn fn, void *arg, bool readable, bool writable,
+                      ag__pd **ret_pd);
+/* Changes the directions, and reports present readiness again. -ENOENT: the number means another
+ * file now. */
+int ag__pd_watch(ag__pd *pd, bool readable, bool writable);
+void ag__pd_close_watch(ag__pd *pd, bool is_same_file);
+
+/* Goroutines wait for something outside that the deadlock detector can't see (signals). */
+void ag__outside_waits(int delta);
+
+/* What low floors need of a high one. Defined there, once (debug/dump.c); a struct of pointers
+ * so that the names stay apart. */
+struct ag__hooks {
+    void (*world_begins)(void);
+    void (*world_ends)(void);
+    void (*deadlock)(void);        /* prints the dump */
+    void (*threads_used_up)(void); /* names the call sites that hold threads */
+    void (*backtrace)(void);       /* prints the calling goroutine's */
+    bool (*line_of)(void *pc, const char **ret_file, int *ret_line);
+};
+extern const struct ag__hooks ag__hooks AG__HIDDEN;
+
+/* Set by floors above before a world begins; see io/signal.c. */
+extern void (*ag__on_start)(void) AG__HIDDEN;
+extern void (*ag__on_stop)(void) AG__HIDDEN;
+
+#include "sched/rt.h"
+#endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stack.c - stacks: one reservation, lazily committed, each with a guard page at its low end.
+ *
+ *     reservation, 1 TiB of address space (less if refused)
+ *     | span 64 MiB | span | span | ...                each span serves one slot size
+ *       | slot | slot | slot | ...
+ *         lo                                  hi
+ *         [guard page][ grows down   <---  frames ]
+ *
+ * A span's pages become accessible and its guards are set when it is first needed, in pieces of
+ * up to 64 slots, so that a small program pays for little. Slot sizes are powers of two from
+ * 16 KiB; a goroutine gets the smallest that holds what it asked for. Slots of the default size
+ * are cached by each P, warmest first, and in a central list beyond.
+ *
+ * A slot that goes back to the central list gives its cold pages back if it had grown beyond
+ * KEEP bytes. What a stack used is measured then, from the pages it touched, and kept as the
+ * high-water mark of its size.
+ *
+ * Refused: one mapping per stack (65,530 of them is the system's limit); MAP_GROWSDOWN; malloc.
+ */
+#include "sched/inner.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPAN_BYTES ((size_t)64 << 20)
+enum { CLASS_MIN_SHIFT = 14, CLASSES = 17, GUARD_BATCH = 64, KEEP = 64 * 1024 };
+
+struct class {
+    ag__lock lock;
+    char *free;        /* Guarded by lock: linked through `links`. */
+    char *fresh, *end; /* Guarded by lock: ready slots not yet used. */
+    char *raw, *raw_end; /* Guarded by lock: the span's part without guards. */
+    _Atomic int64_t in_use; /* Written under lock; counts those in the Ps' caches, too. */
+    _Atomic size_t high_water;
+};
+
+static struct {
+    ag__lock lock;
+    char *base, *next, *end; /* Guarded by lock. */
+    int64_t mappings;        /* Guarded by lock. */
+    struct class classes[CLASSES];
+} region;
+
+static int class_of(size_t bytes) {
+    int c = 0;
+    while (((size_t)1 << (CLASS_MIN_SHIFT + c)) < bytes)
+        c++;
+    return c;
+}
+
+static size_t class_bytes(int c) { return (size_t)1 << (CLASS_MIN_SHIFT + c); }
+
+static AG__COLD __attribute__((noreturn)) void no_stack(const char *why) {
+    static char text[256];
+    snprintf(text, sizeof text, "aglet: no memory for another goroutine stack: %s", why);
+    ag__throw(text);
+}
+
+static void reserve(void) {
+    size_t bytes = (size_t)ag__os_env("AGLET_STACK_SPACE", (int64_t)1 << 40);
+    for (; bytes >= SPAN_BYTES; bytes /= 2) {
+        region.base = ag__os_reserve(bytes + SPAN_BYTES);
+        if (region.base)
+            break;
+    }
+    if (!region.base)
+        no_stack("address space is limited (ulimit -v)");
+    uintptr_t at = ((uintptr_t)region.base + SPAN_BYTES - 1) & ~(uintptr_t)(SPAN_BYTES - 1);
+    region.next = (char *)at;
+    region.end = (char *)at + bytes;
+}
+
+/* A span, or several for huge slots, for class c. */
+static void new_span(struct class *k, size_t slot) {
+    size_t bytes = slot > SPAN_BYTES ? slot : SPAN_BYTES;
+    ag__lock_acquire(&region.lock);
+    if (!region.base)
+        reserve();
+    if (region.next + bytes > region.end)
+        no_stack("the stack region is used up (AGLET_STACK_SPACE sets its bytes)");
+    char *at = region.next;
+    region.next += bytes;
+    ag__lock_release(&region.lock);
+    k->raw = at;
+    k->raw_end = at + bytes;
+}
+
+/* Makes some more slots of k ready. k->lock held. */
+static void prepare(struct class *k, size_t slot) {
+    if (k->raw == k->raw_end)
+        new_span(k, slot);
+    size_t left = (size_t)(k->raw_end - k->raw) / slot;
+    size_t n = left < GUARD_BATCH ? left : GUARD_BATCH;
+    if (ag__os_commit(k->raw, n * slot) != 0)
+        no_stack("memory can't be committed (vm.overcommit_memory, cgroup limit)");
+    ag__lock_acquire(&region.lock);
+    int r = ag__os_guard(k->raw, slot, n, &region.mappings);
+    ag__lock_release(&region.lock);
+    if (r != 0)
+        no_stack("its guard page needs a mapping; raise the sysctl vm.max_map_count");
+    k->fresh = k->raw;
+    k->end = k->raw += n * slot;
+}
+
+static char **link_of(char *lo, size_t slot) { return (char **)(lo + slot) - 1; }
+
+static char *take_central(int c) {
+    struct class *k = &region.classes[c];
+    size_t slot = class_bytes(c);
+    ag__lock_acquire(&k->lock);
+    char *lo = k->free;
+    if (lo) {
+        k->free = *link_of(lo, slot);
+    } else {
+        if (k->fresh == k->end)
+            prepare(k, slot);
+        lo = k->fresh;
+        k->fresh += slot;
+    }
+    atomic_store_explicit(&k->in_use, k->in_use + 1, AG__RLX);
+    ag__lock_release(&k->lock);
+    return lo;
+}
+
+static void note_use(struct class *k, char *lo, size_t slot) {
+    size_t page = ag__os_page();
+    size_t used = ag__os_resident_top(lo + page, slot - page);
+    size_t high = atomic_load_explicit(&k->high_water, AG__RLX);
+    if (used > high)
+        atomic_store_explicit(&k->high_water, used, AG__RLX);
+    if (used > KEEP)
+        ag__os_discard(lo + page, slot - page - KEEP);
+}
+
+static void give_central(int c, char *lo) {
+    struct class *k = &region.classes[c];
+    size_t slot = class_bytes(c);
+    if (slot > KEEP)
+        note_use(k, lo, slot);
+    ag__lock_acquire(&k->lock);
+    *link_of(lo, slot) = k->free;
+    k->free = lo;
+    atomic_store_explicit(&k->in_use, k->in_use - 1, AG__RLX);
+    ag__lock_release(&k->lock);
+}
+
+static int default_class; /* Constant while a world runs. */
+
+void ag__stack_init(void) { default_class = class_of(ag__s.stack_size); }
+
+void ag__stack_bind(ag__m *m, ag__g *g) {
+    ag__p *p = m->p;
+    bool custom = g->flags & AG__GF_CUSTOM;
+    int c = custom ? class_of(g->stack_size) : default_class;
+    char *lo;
+    if (!custom && p && p->stack_count > 0)
+        lo = p->stacks[--p->stack_count];
+    else
+        lo = take_central(c);
+    g->stack_lo = lo;
+    g->stack_hi = lo + class_bytes(c);
+#if AG__ASAN
+    __asan_unpoison_memory_region(lo + ag__os_page(), class_bytes(c) - ag__os_page());
+#endif
+    g->sp = ag__switch_prepare(g->stack_hi, ag__goroutine_entry);
+}
+
+void ag__stack_release(ag__m *m, ag__g *g) {
+    ag__p *p = m->p;
+    char *lo = g->stack_lo;
+    if (!lo)
+        return;
+    int c = class_of((size_t)(g->stack_hi - lo));
+    g->stack_lo = g->stack_hi = NULL;
+    g->sp = NULL;
+    if (c == default_class && p && p->stack_count < AG__STACK_CACHE)
+        p->stacks[p->stack_count++] = lo;
+    else
+        give_central(c, lo);
+}
+
+void ag__stack_p_drop(ag__p *p) {
+    while (p->stack_count > 0)
+        give_central(default_class, p->stacks[--p->stack_count]);
+}
+
+void ag__stack_stats(int64_t *ret_count, int64_t *ret_bytes) {
+    *ret_count = *ret_bytes = 0;
+    for (int c = 0; c < CLASSES; c++) {
+        int64_t n = atomic_load_explicit(&region.classes[c].in_use, AG__RLX);
+        *ret_count += n;
+        *ret_bytes += n * (int64_t)class_bytes(c);
+    }
+}
+
+/* --- Overflow. --- */
+
+static size_t put(char *text, size_t size, size_t at, const char *more) {
+    while (*more && at + 1 < size)
+        text[at++] = *more++;
+    return at;
+}
+
+static size_t put_number(char *text, size_t size, size_t at, int64_t n) {
+    char digits[24];
+    int i = (int)sizeof digits;
+    digits[--i] = 0;
+    do
+        digits[--i] = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    return put(text, size, at, digits + i);
+}
+
+/* Runs on the alternate stack. A fault between a little below the guard and it is an overflow:
+ * a large frame may step over the guard page into the slot's low neighbourhood. */
+static bool on_fault(int sig, void *addr, void *context) {
+    (void)sig;
+    (void)context;
+    ag__m *m = ag__m_now();
+    ag__g *g = m->g;
+    if (!g || (g->flags & AG__GF_FOREIGN) || !g->stack_lo)
+        return false;
+    char *at = addr;
+    if (at < g->stack_lo - ag__os_page() || at >= g->stack_lo + ag__os_page())
+        return false;
+    char text[1024];
+    size_t n = 0;
+    n = put(text, sizeof text, n, "aglet: goroutine stack exceeds ");
+    n = put_number(text, sizeof text, n, g->stack_hi - g->stack_lo);
+    n = put(text, sizeof text, n, "-byte limit\nfatal error: stack overflow\n\ngoroutine ");
+    n = put_number(text, sizeof text, n, g->id);
+    if (g->name) {
+        n = put(text, sizeof text, n, " \"");
+        n = put(text, sizeof text, n, g->name);
+        n = put(text, sizeof text, n, "\"");
+    }
+    n = put(text, sizeof text, n, " [running]:\n");
+    if (g->site) {
+        n = put(text, sizeof text, n, g->site->call);
+        n = put(text, sizeof text, n, "\ncreated by ");
+        n = put(text, sizeof text, n, g->site->func);
+        n = put(text, sizeof text, n, " in goroutine ");
+        n = put_number(text, sizeof text, n, g->creator);
+        n = put(text, sizeof text, n, " at ");
+        n = put(text, sizeof text, n, g->site->file);
+        n = put(text, sizeof text, n, ":");
+        n = put_number(text, sizeof text, n, g->site->line);
+        n = put(text, sizeof text, n, "\n");
+    }
+    n = put(text, sizeof text, n,
+            "Give it a larger stack: ag_go_with(&(ag_go_opts){ .stack_size = ... }, ...), "
+            "ag_config.stack_size or AGLET_STACK_SIZE.\n");
+    ag__os_write_err(text, n);
+    ag__os_exit_now(2);
+}
+
+void ag__stack_overflow_install(void) { ag__os_fault_install(on_fault); }

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * switch.c - parking, readying, yielding; how one goroutine gives its thread to the next.
+ *
+ * A goroutine that parks looks for the next one itself and switches straight to it; only when
+ * nothing is queued here, or every 64th time for the sake of the global queue, it switches to
+ * the thread's scheduler loop (find.c). Whatever must happen after the registers are saved -
+ * releasing the lock under which the goroutine was linked somewhere, closing the queue's owner
+ * section - is done by the code that runs next, in after_switch.
+ *
+ * A goroutine that ends gives its stack, still warm, to the next one if that was never run:
+ * goroutine_main then simply goes round its loop.
+ *
+ * errno and the C++ library's exception state belong to the goroutine: both are exchanged
+ * before the switch, while the thread is still known.
+ *
+ * Refused: a switch through the scheduler stack every time (two switches instead of one); a
+ * compare-and-swap on the goroutine's state to tell a waker that its registers are saved
+ * (5 ns a switch; holding the lock a little longer is free).
+ */
+#include "sched/inner.h"
+#include <string.h>
+
+_Thread_local ag__m *ag__tls_m __attribute__((tls_model("initial-exec"))) = &ag__m_stranger;
+
+#if AG__ASAN
+static void asan_start(void **save, ag__m *m, ag__g *to) {
+    if (to)
+        __sanitizer_start_switch_fiber(save, to->stack_lo, (size_t)(to->stack_hi - to->stack_lo));
+    else
+        __sanitizer_start_switch_fiber(save, m->asan_bottom, m->asan_size);
+}
+#endif
+#if AG__TSAN
+static void tsan_to(ag__m *m, ag__g *to) {
+    if (to && !to->tsan_fiber)
+        to->tsan_fiber = __tsan_create_fiber(0);
+    __tsan_switch_to_fiber(to ? to->tsan_fiber : m->tsan_fiber, 1);
+}
+#endif
+
+/* The first thing on the stack that was switched to. */
+static inline void after_switch(ag__m *m) {
+    ag__p *p = m->p;
+    if (p)
+        ag__rq_close(p);
+    ag__lock *lock = m->after_lock;
+    void (*fn)(ag__g *, void *) = m->after_fn;
+    if (lock) {
+        m->after_lock = NULL;
+        ag__lock_release(lock);
+    } else if (fn) {
+        m->after_fn = NULL;
+        fn(m->after_g, m->after_arg);
+    }
+    /* Last: what `fn` does may need the goroutine to stay where it is. */
+    if (p)
+        atomic_store_explicit(&p->bias_in, 0, memory_order_release);
+}
+
+static inline void exchange_thread_state(ag__m *m, ag__g *from, ag__g *to) {
+    from->saved_errno = *m->errno_at;
+    *m->errno_at = to->saved_errno;
+    if (m->cxx) {
+        from->cxx[0] = m->cxx[0];
+        from->cxx[1] = m->cxx[1];
+        m->cxx[0] = to->cxx[0];
+        m->cxx[1] = to->cxx[1];
+    }
+}
+
+static inline void *resume_begin(ag__m *m, ag__g *to) {
+    void *sp = to->sp;
+    uint64_t resumes = atomic_load_explicit(&to->resumes, AG__RLX);
+    atomic_store_explicit(&to->resumes, resumes + 1, AG__RLX);
+    atomic_store_explicit(&to->state, AG__G_RUNNING, AG__RLX);
+    to->sp = NULL;
+    m->g = to;
+    return sp;
+}
+
+/* From one goroutine to another. Returns when somebody resumes `from`; the thread may differ. */
+static inline ag__m *switch_to(ag__m *m, ag__g *from, ag__g *to) {
+    exchange_thread_state(m, from, to);
+    void *sp = resume_begin(m, to);
+#if AG__ASAN
+    asan_start(&from->asan_fake, m, to);
+#endif
+#if AG__TSAN
+    tsan_to(m, to);
+#endif
+    ag__switch(&from->sp, sp);
+#if AG__ASAN
+    __sanitizer_finish_switch_fiber(from->asan_fake, NULL, NULL);
+#endif
+    m = ag__m_now();
+    after_switch(m);
+    return m;
+}
+
+static ag__m *switch_to_loop(ag__m *m, ag__g *from) {
+    from->saved_errno = *m->errno_at;
+    if (m->cxx) {
+        from->cxx[0] = m->cxx[0];
+        from->cxx[1] = m->cxx[1];
+    }
+    m->g = NULL;
+#if AG__ASAN
+    asan_start(&from->asan_fake, m, NULL);
+#endif
+#if AG__TSAN
+    tsan_to(m, NULL);
+#endif
+    ag__switch(&from->sp, m->sched_sp);
+#if AG__ASAN
+    __sanitizer_finish_switch_fiber(from->asan_fake, NULL, NULL);
+#endif
+    m = ag__m_now();
+    after_switch(m);
+    return m;
+}
+
+void ag__switch_out(ag__m *m, ag__g *g) { switch_to_loop(m, g); }
+
+/* The next goroutine to switch to directly, with a stack; NULL: let the loop look. The owner
+ * section of p is open and stays open. */
+static inline ag__g *pick(ag__m *m, ag__p *p) {
+    uint32_t tick = atomic_load_explicit(&p->tick, AG__RLX) + 1;
+    atomic_store_explicit(&p->tick, tick, AG__RLX);
+    if (AG__UNLIKELY((tick & 63) == 0 || m->locked_g ||
+                     atomic_load_explicit(&p->poke, AG__RLX)))
+        return NULL;
+    ag__g *g = ag__rq_pop(p);
+    if (!g)
+        return NULL;
+    if (AG__UNLIKELY(g->flags & AG__GF_LOCKED)) {
+        m->next_g = g;
+        return NULL;
+    }
+    return g;
+}
+
+static inline void with_stack(ag__m *m, ag__g *g) {
+    if (!g->stack_lo)
+        ag__stack_bind(m, g);
+}
+
+static ag__m *park_foreign(ag__m *m, ag__lock *lock, void (*after)(ag__g *, void *), void *arg) {
+    if (lock)
+        ag__lock_release(lock);
+    else if (after)
+        after(m->g, arg);
+    while (atomic_exchange_explicit(&m->park, 0, memory_order_acquire) == 0)
+        ag__os_futex_wait(&m->park, 0, -1);
+    atomic_store_explicit(&m->g->state, AG__G_RUNNING, AG__RLX);
+    return m;
+}
+
+static AG__COLD ag__m *park_foreign_until(ag__m *m, ag__lock *lock, uint64_t epoch,
+                                          int64_t deadline) {
+    if (lock)
+        ag__lock_release(lock);
+    while (atomic_exchange_explicit(&m->park, 0, memory_order_acquire) == 0) {
+        int64_t left = deadline - ag__os_now();
+        if (left <= 0 && ag__claim(m->g, epoch)) {
+            m->g->woken = AG__WOKEN_LATE;
+            break;
+        }
+        /* Past the deadline with the claim lost, the waker is about to set m->park. */
+        ag__os_futex_wait(&m->park, 0, left <= 0 ? -1 : left);
+    }
+    return m;
+}
+
+static inline ag__m *park(ag__m *m, int reason, const void *object, ag__lock *lock,
+                          void (*after)(ag__g *, void *), void *arg) {
+    ag__g *g = m->g;
+    atomic_store_explicit(&g->reason, (uint8_t)reason, AG__RLX);
+    atomic_store_explicit(&g->wait_object, object, AG__RLX);
+    atomic_store_explicit(&g->wait_since, atomic_load_explicit(&ag__s.coarse_now, AG__RLX),
+                          AG__RLX);
+    atomic_store_explicit(&g->state, AG__G_WAITING, AG__RLX);
+    if (AG__UNLIKELY(m->foreign))
+        return park_foreign(m, lock, after, arg);
+    ag__p *p = m->p;
+    ag__rq_open(p);
+    ag__g *next = pick(m, p);
+    m->after_lock = lock;
+    m->after_fn = after;
+    m->after_arg = arg;
+    m->after_g = g;
+    if (AG__UNLIKELY(!next)) {
+        ag__rq_close(p);
+        return switch_to_loop(m, g);
+    }
+    with_stack(m, next);
+    return switch_to(m, g, next);
+}
+
+ag__m *ag__park(ag__m *m, int reason, const void *object, ag__lock *lock) {
+    return park(m, reason, object, lock, NULL, NULL);
+}
+
+ag__m *ag__park_after(ag__m *m, int reason, const void *object, void (*after)(ag__g *, void *),
+                      void *arg) {
+    return park(m, reason, object, NULL, after, arg);
+}
+
+/* After the switch: arm the timer, then let wakers in. Both may make g run at once. */
+static void arm_and_unlock(ag__g *g, void *epoch) {
+    ag__lock *lock = g->deadline_lock;
+    ag__timer_arm(ag__m_now(), &g->timer, g->deadline, ag__timer_wakes, (uintptr_t)epoch);
+    if (lock)
+        ag__lock_release(lock);
+}
+
+ag__m *ag__park_until(ag__m *m, int reason, const void *object, ag__lock *lock, uint64_t epoch,
+                      int64_t deadline) {
+    ag__g *g = m->g;
+    g->woken = AG__WOKEN_NORMAL;
+    g->deadline = deadline;
+    g->deadline_lock = lock;
+    if (AG__UNLIKELY(m->foreign))
+        return park_foreign_until(m, lock, epoch, deadline);
+    m = park(m, reason, object, NULL, arm_and_unlock, (void *)(uintptr_t)epoch);
+    if (m->g->woken != AG__WOKEN_LATE)
+        ag__timer_stop(&m->g->timer);
+    return m;
+}
+
+/* Without a P, or for a thread that is no goroutine. */
+static AG__COLD void ready_slow(ag__g *g) {
+    if (g->flags & AG__GF_FOREIGN) {
+        ag__m *owner = ag__container_of(g, ag__m, own_g);
+        ag__m_wake(owner);
+        return;
+    }
+    atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
+    ag__global_put(g, g, 1);
+    ag__maybe_wake();
+}
+
+void ag__ready(ag__m *m, ag__g *g) {
+    ag__p *p = m->p;
+    if (AG__UNLIKELY(!p || (g->flags & AG__GF_FOREIGN))) {
+        ready_slow(g);
+        return;
+    }
+    atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
+    ag__rq_open(p);
+    ag__g *before = atomic_load_explicit(&p->next, AG__RLX);
+    atomic_store_explicit(&p->next, g, AG__RLX);
+    if (before)
+        ag__rq_push(p, before);
+    ag__rq_close(p);
+    /* A goroutine in `next` alone usually runs as soon as this one parks; waking a processor
+     * for it each time would cost more than all the rest. */
+    if (before || AG__UNLIKELY(atomic_load_explicit(&p->credit, AG__RLX))) {
+        atomic_store_explicit(&p->credit, 0, AG__RLX);
+        ag__maybe_wake();
+    }
+}
+
+void ag__g_start(ag__m *m, ag__g *g) {
+    ag__p *p = m->p;
+    AG__HB_RELEASE(g);
+    if (AG__UNLIKELY(!p)) {
+        atomic_fetch_add_explicit(&ag__s.created, 1, AG__RLX);
+        ready_slow(g);
+        return;
+    }
+    atomic_store_explicit(&p->created, atomic_load_explicit(&p->created, AG__RLX) + 1, AG__RLX);
+    atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
+    ag__rq_open(p);
+    bool into_next = !atomic_load_explicit(&p->next, AG__RLX) && !(g->flags & AG__GF_LAZY);
+    if (into_next)
+        atomic_store_explicit(&p->next, g, AG__RLX);
+    else
+        ag__rq_push(p, g);
+    ag__rq_close(p);
+    if (!into_next || AG__UNLIKELY(atomic_load_explicit(&p->credit, AG__RLX))) {
+        atomic_store_explicit(&p->credit, 0, AG__RLX);
+        ag__maybe_wake();
+    }
+}
+
+void ag_yield(void) {
+    ag__m *m = ag__enter();
+    if (AG__UNLIKELY(m->foreign)) {
+        ag__leave(m);
+        ag__os_yield();
+        return;
+    }
+    ag__g *g = m->g;
+    ag__p *p = m->p;
+    ag__rq_open(p);
+    if (ag__rq_len(p) == 0 && !atomic_load_explicit(&p->next, AG__RLX) &&
+        (atomic_load_explicit(&p->tick, AG__RLX) & 63) != 63 &&
+        !atomic_load_explicit(&p->poke, AG__RLX)) {
+        atomic_store_explicit(&p->tick, atomic_load_explicit(&p->tick, AG__RLX) + 1, AG__RLX);
+        ag__rq_close(p);
+        ag__leave(m);
+        return;
+    }
+    atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
+    ag__g *next = pick(m, p);
+    if (next) {
+        ag__rq_push(p, g);
+        if (AG__UNLIKELY(!next->stack_lo))
+            ag__stack_bind(m, next);
+        m = switch_to(m, g, next);
+    } else {
+        /* The owner section stays open until the loop's after_switch. */
+        ag__rq_push(p, g);
+        m = switch_to_loop(m, g);
+    }
+    ag__leave(m);
+}
+
+/* --- The life of a goroutine. --- */
+
+/* What a goroutine that ended leaves to the code that runs next. */
+static void bury(ag__g *g, void *unused) {
+    (void)unused;
+    ag__m *m = ag__m_now();
+    ag__stack_release(m, g);
+    ag__g_free(m, g);
+}
+
+static void count_end(ag__m *m) {
+    ag__p *p = m->p;
+    atomic_store_explicit(&p->ended, atomic_load_explicit(&p->ended, AG__RLX) + 1, AG__RLX);
+}
+
+static void unlock_thread_at_end(ag__m *m, ag__g *g) {
+    g->flags &= (uint8_t)~AG__GF_LOCKED;
+    g->locked_m = NULL;
+    g->locked_count = 0;
+    m->locked_g = NULL;
+    atomic_store_explicit(&m->die, 1, AG__RLX);
+}
+
+/* Ends m->g. If the next goroutine is new and takes a stack of the same kind it inherits the
+ * one we stand on and is returned; else this does not return. */
+static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
+    ag__g *g = m->g;
+    ag__p *p = m->p;
+    count_end(m);
+    if (AG__UNLIKELY(g->locked_m != NULL))
+        unlock_thread_at_end(m, g);
+    ag__rq_open(p);
+    ag__g *next = atomic_load_explicit(&m->die, AG__RLX) ? NULL : pick(m, p);
+    if (next && !next->stack_lo && may_inherit && !(next->flags & AG__GF_CUSTOM) &&
+        !(g->flags & AG__GF_CUSTOM)) {
+        next->stack_lo = g->stack_lo;
+        next->stack_hi = g->stack_hi;
+        g->stack_lo = g->stack_hi = NULL;
+        ag__rq_close(p);
+        *m->errno_at = 0;
+        next->sp = NULL;
+        resume_begin(m, next);
+#if AG__TSAN
+        void *old = g->tsan_fiber;
+        g->tsan_fiber = NULL;
+        tsan_to(m, next);
+        __tsan_destroy_fiber(old);
+#endif
+        ag__g_free(m, g);
+        return next;
+    }
+    m->after_lock = NULL;
+    m->after_fn = bury;
+    m->after_arg = NULL;
+    m->after_g = g;
+    if (next) {
+        with_stack(m, next);
+        exchange_thread_state(m, g, next);
+        void *sp = resume_begin(m, next), *unused;
+#if AG__ASAN
+        asan_start(NULL, m, next);
+#endif
+#if AG__TSAN
+        tsan_to(m, next);
+#endif
+        ag__switch(&unused, sp);
+    } else {
+        void *unused;
+        ag__rq_close(p);
+        m->g = NULL;
+#if AG__ASAN
+        asan_start(NULL, m, NULL);
+#endif
+#if AG__TSAN
+        tsan_to(m, NULL);
+#endif
+        ag__switch(&unused, m->sched_sp);
+    }
+    __builtin_unreachable();
+}
+
+/* The bottom of every goroutine stack. */
+static void goroutine_main(void) {
+#if AG__ASAN
+    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+#endif
+    ag__m *m = ag__m_now();
+    after_switch(m);
+    for (;;) {
+        ag__g *g = m->g;
+        AG__HB_ACQUIRE(g);
+        ag__leave(m);
+        ag__call(g->fn, g->args);
+        if (AG__UNLIKELY(g->end_fn != NULL))
+            g->end_fn(g->end_arg);
+        m = ag__enter();
+        end_and_pick(m, true);
+    }
+}
+
+void ag__goroutine_entry(void);
+void ag__goroutine_entry(void) { goroutine_main(); }
+
+void ag__g_end(void) {
+    ag__g *g = ag__m_now()->g;
+    if (g->end_fn)
+        g->end_fn(g->end_arg);
+    ag__m *m = ag__enter();
+    end_and_pick(m, false);
+    __builtin_unreachable();
+}
+
+/* --- The scheduler loop of a thread. --- */
+
+static void run_one(ag__m *m, ag__g *g) {
+    with_stack(m, g);
+    *m->errno_at = g->saved_errno;
+    if (m->cxx) {
+        m->cxx[0] = g->cxx[0];
+        m->cxx[1] = g->cxx[1];
+    }
+    void *sp = resume_begin(m, g);
+#if AG__ASAN
+    void *fake;
+    asan_start(&fake, m, g);
+#endif
+#if AG__TSAN
+    tsan_to(m, g);
+#endif
+    ag__switch(&m->sched_sp, sp);
+#if AG__ASAN
+    __sanitizer_finish_switch_fiber(fake, &m->asan_bottom, &m->asan_size);
+#endif
+    after_switch(m);
+}
+
+void ag__sched_loop(ag__m *m) {
+    for (;;) {
+        ag__g *g = ag__find(m);
+        if (!g)
+            return;
+        run_one(m, g);
+        if (atomic_load_explicit(&m->die, AG__RLX))
+            return;
+    }
+}
