@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lang.h - the door of the language floor: what ctx, sync and the dump need of channels,
+ * panics and deferred calls beyond the public headers.
+ */
+#ifndef AG_LANG_H
+#define AG_LANG_H
+
+#include "sched/sched.h"
+#include <aglet/chan.h>
+#include <aglet/defer.h>
+#include <aglet/time.h>
+
+/* A panic raised by the runtime for the caller's mistake, with the place of the call `pc`. */
+void ag__panic_text(void *pc, const char *text) __attribute__((noreturn, cold));
+
+#endif
