@@ -1,0 +1,3 @@
+module aglet/http_corpus
+
+go 1.22
