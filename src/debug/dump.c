@@ -13,6 +13,7 @@
  */
 #include "debug/dump.h"
 #include "io/io.h"
+#include "lang/lang.h"
 #include "os/unwind.h"
 #include "sched/sched.h"
 #include <aglet/debug.h>
@@ -277,5 +278,5 @@ static bool line_of(void *pc, const char **ret_file, int *ret_line) {
     return true;
 }
 
-const struct ag__hooks ag__hooks = {world_begins, world_ends, deadlock,
-                                    threads_used_up, backtrace, line_of};
+const struct ag__hooks ag__hooks = {world_begins,    world_ends, ag__chan_free_orphans, deadlock,
+                                    threads_used_up, backtrace,  line_of};

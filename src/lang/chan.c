@@ -20,7 +20,35 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void chan_free(ag__object *o) { free(o); }
+static ag__lock orphans_lock;
+static ag__chan *orphans; /* Guarded by orphans_lock. */
+
+/* A channel that goroutines wait on outlives its last reference: they may be dropped with the
+ * world and must be unlinked first. Nobody can wake them any more, so in a running world this is
+ * a leak of the program's. */
+static void chan_free(ag__object *o) {
+    ag__chan *c = (ag__chan *)o;
+    if (AG__LIKELY(!c->receivers.first && !c->senders.first)) {
+        free(c);
+        return;
+    }
+    ag__lock_acquire(&orphans_lock);
+    c->orphan_link = orphans;
+    orphans = c;
+    ag__lock_release(&orphans_lock);
+}
+
+void ag__chan_free_orphans(void) {
+    ag__lock_acquire(&orphans_lock);
+    ag__chan *c = orphans;
+    orphans = NULL;
+    ag__lock_release(&orphans_lock);
+    while (c) {
+        ag__chan *link = c->orphan_link;
+        chan_free(&c->object);
+        c = link;
+    }
+}
 
 void *ag__chan_new(size_t elem_size, int64_t cap) {
     size_t bytes;
@@ -132,6 +160,11 @@ static AG__COLD void closed_panic(ag__chan *c, void *pc) {
     ag__panic_text(pc, "send on closed channel");
 }
 
+static void unlink_dropped(void *waiter) {
+    ag__waiter *w = waiter;
+    ag__waitq_remove(w->sends ? &w->chan->senders : &w->chan->receivers, w);
+}
+
 /* Waits in q until somebody takes us out. The lock is held. */
 static inline ag__m *wait_in(ag__m *m, ag__chan *c, bool cheap, ag__waitq *q, ag__waiter *w,
                              int reason) {
@@ -139,6 +172,9 @@ static inline ag__m *wait_in(ag__m *m, ag__chan *c, bool cheap, ag__waitq *q, ag
     w->chan = c;
     w->epoch = 0;
     w->ok = false;
+    w->sends = q == &c->senders;
+    w->g->unlink = unlink_dropped;
+    w->g->unlink_arg = w;
     ag__waitq_add(q, w);
     AG__HB_RELEASE(w->g);
     m = ag__park(m, reason, c, cheap ? NULL : &c->lock.lock);

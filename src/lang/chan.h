@@ -22,6 +22,7 @@ typedef struct ag__waiter {
     uint64_t epoch;                 /* Constant: the claim to win; 0: nobody else can wake it. */
     ag__chan *chan;                 /* Constant. */
     int index;                      /* Constant: the case in a select. */
+    bool sends;                     /* Constant. */
     bool queued;                    /* Guarded by the channel's lock. */
     bool ok;                        /* Written by the waker: a value moved, not a close. */
 } ag__waiter;
@@ -41,6 +42,7 @@ struct ag__chan {
     uint32_t recv_at, send_at;
     _Atomic bool closed;
     ag__waitq receivers, senders;
+    ag__chan *orphan_link; /* freed while somebody waited */
     _Alignas(16) char buffer[];
 };
 

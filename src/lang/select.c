@@ -254,12 +254,21 @@ static void after_park(ag__g *g, void *arg) {
         unlock_all(ag__m_now(), w);
 }
 
+/* The world has ended: no other thread is at these channels. */
+static void unlink_dropped(void *arg) {
+    struct work *w = arg;
+    for (size_t i = 0; i < w->channels; i++)
+        ag__waitq_remove(queue_of(&w->cases[w->order[i]]), &w->waiters[w->order[i]]);
+}
+
 /* All locks held, nothing ready: waits. Returns the index that ran. */
 static int wait_for_one(ag__m *m, struct work *w, void *pc) {
     ag__g *g = m->g;
     struct parking p = {w, w->after >= 0 ? ag__os_now() + w->after : 0, ag__claim_begin(g)};
     g->fired = NULL;
     g->woken = AG__WOKEN_NORMAL;
+    g->unlink = unlink_dropped;
+    g->unlink_arg = w;
     link_all(w, g, p.epoch);
     int reason = w->n == 0 ? AG__WAIT_SELECT_EMPTY : AG__WAIT_SELECT;
     if (m->foreign && p.deadline) {

@@ -186,7 +186,7 @@ ag__g *ag__g_new(ag__m *m, const struct ag__site *site, ag__fn fn, const intptr_
 void ag__g_discard(ag__m *m, ag__g *g) { ag__g_free(m, g); }
 
 static bool no_world(void) {
-    return !atomic_load_explicit(&ag__s.running, memory_order_acquire);
+    return atomic_load_explicit(&ag__s.running, memory_order_acquire) != 1;
 }
 
 int64_t ag__go(const struct ag__site *site, ag__fn fn, intptr_t a, intptr_t b, intptr_t c,

@@ -40,6 +40,7 @@ static inline void ag__maybe_wake(void) {
 /* m.c */
 ag__m *ag__m_take_idle_locked(void);
 void ag__foreign_forget(void *m);
+void ag__foreign_wait_out(ag__m *self);
 int ag__m_new(ag__p *p, bool searching); /* an idle thread or a new one gets p */
 extern ag__m ag__m_stranger;
 void ag__m_bind(ag__m *m);

@@ -64,8 +64,29 @@ static void m_free(ag__m *m) {
 
 /* --- Foreign threads. --- */
 
+static ag__lock foreign_lock;
+static ag__m *foreign; /* Guarded by foreign_lock: all foreign threads, by all_link. */
+
+/* Waits until no foreign thread but the caller is inside the runtime. New ones find no world. */
+void ag__foreign_wait_out(ag__m *self) {
+    ag__fence_heavy();
+    ag__lock_acquire(&foreign_lock);
+    for (ag__m *m = foreign; m; m = m->all_link)
+        while (m != self && atomic_load_explicit(&m->inside, memory_order_acquire))
+            ag__os_yield();
+    ag__lock_release(&foreign_lock);
+}
+
 void ag__foreign_forget(void *value) {
     ag__m *m = value;
+    ag__lock_acquire(&foreign_lock);
+    for (ag__m **at = &foreign; *at; at = &(*at)->all_link) {
+        if (*at == m) {
+            *at = m->all_link;
+            break;
+        }
+    }
+    ag__lock_release(&foreign_lock);
     ag__timer_forget(&m->own_g.timer);
     ag__m_unbind(m);
     m_free(m);
@@ -83,8 +104,13 @@ static AG__COLD ag__m *new_foreign(void) {
     m->own_g.flags = AG__GF_FOREIGN;
     m->own_g.timer.when = INT64_MAX;
     atomic_store_explicit(&m->own_g.state, AG__G_RUNNING, AG__RLX);
+    atomic_store_explicit(&m->inside, 1, AG__RLX);
     ag__m_bind(m);
     ag__os_at_thread_exit(ag__foreign_forget, m);
+    ag__lock_acquire(&foreign_lock);
+    m->all_link = foreign;
+    foreign = m;
+    ag__lock_release(&foreign_lock);
     return m;
 }
 

@@ -69,6 +69,10 @@ struct ag__g {
     ag__m *locked_m;
     int locked_count;
     uint32_t stack_size;
+    /* Takes the waiters of a dropped goroutine out of channels that live on. Valid while WAITING
+     * for a channel or in a select. */
+    void (*unlink)(void *arg);
+    void *unlink_arg;
     void *fired;  /* written by the waker: the waiter of a select that was woken */
     void *cxx[2]; /* the C++ library's per-thread exception state */
 #if AG__ASAN
@@ -107,7 +111,7 @@ struct ag__m {
     ag__g *next_g;
     ag__g *locked_g;
     ag__m *idle_link;         /* Guarded by sched.lock. */
-    ag__m *all_link;          /* Guarded by sched.lock. */
+    ag__m *all_link;          /* Guarded by sched.lock; of foreign ones by their list's lock. */
     int tid;
     uint32_t world;           /* which ag_run it belongs to */
     void *altstack;
@@ -203,7 +207,7 @@ struct ag__sched {
     _Atomic int64_t id_block;
     _Atomic int64_t handed_on, polls;
     _Atomic uint32_t stopping;
-    _Atomic uint32_t running;        /* a world exists */
+    _Atomic uint32_t running;        /* 1: a world runs; 2: it begins or ends */
     _Atomic uint32_t monitor_word;   /* futex of the monitor */
     _Atomic uint32_t monitor_asleep; /* all idle, waits without limit */
     _Atomic uint32_t monitor_gone;

@@ -158,6 +158,7 @@ void ag__outside_waits(int delta);
 struct ag__hooks {
     void (*world_begins)(void);
     void (*world_ends)(void);
+    void (*waiters_gone)(void);    /* no dropped goroutine is linked anywhere any more */
     void (*deadlock)(void);        /* prints the dump */
     void (*threads_used_up)(void); /* names the call sites that hold threads */
     void (*backtrace)(void);       /* prints the calling goroutine's */

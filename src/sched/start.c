@@ -160,6 +160,18 @@ static void mark_lost(void) {
     ag__lock_release(&ag__s.lock);
 }
 
+/* Channels that live on must not find waiters on a stack that is gone. */
+static bool unlink_waiter(ag__g *g, void *unused) {
+    (void)unused;
+    int reason = atomic_load_explicit(&g->reason, AG__RLX);
+    if (!(g->flags & AG__GF_LOST) &&
+        atomic_load_explicit(&g->state, AG__RLX) == AG__G_WAITING &&
+        (reason == AG__WAIT_CHAN_SEND || reason == AG__WAIT_CHAN_RECV ||
+         reason == AG__WAIT_SELECT))
+        g->unlink(g->unlink_arg);
+    return true;
+}
+
 static bool drop_stack(ag__g *g, void *m) {
     if (!(g->flags & AG__GF_LOST)) {
         ag__timer_forget(&g->timer);
@@ -189,6 +201,9 @@ static void end(void) {
     stop_threads();
     mark_lost();
     ag__m *m = ag__enter();
+    ag__foreign_wait_out(m);
+    ag__g_each(unlink_waiter, NULL);
+    ag__hooks.waiters_gone();
     ag__g_each(drop_stack, m);
     for (int i = 0; i < ag__s.p_made; i++)
         ag__stack_p_drop(ag__s.p_all[i]);
@@ -231,6 +246,7 @@ int ag_run_with(const ag_config *config, int (*fn)(void *), void *arg) {
         r = ag__s.result;
     }
     ag__hooks.world_ends();
+    atomic_store(&ag__s.running, 2);
     if (ag__on_stop)
         ag__on_stop();
     end();

@@ -150,16 +150,19 @@ static ag__m *park_foreign(ag__m *m, ag__lock *lock, void (*after)(ag__g *, void
         ag__lock_release(lock);
     else if (after)
         after(m->g, arg);
+    /* Not counted as inside while it sleeps: a world may end meanwhile. */
+    ag__leave(m);
     while (atomic_exchange_explicit(&m->park, 0, memory_order_acquire) == 0)
         ag__os_futex_wait(&m->park, 0, -1);
     atomic_store_explicit(&m->g->state, AG__G_RUNNING, AG__RLX);
-    return m;
+    return ag__enter();
 }
 
 static AG__COLD ag__m *park_foreign_until(ag__m *m, ag__lock *lock, uint64_t epoch,
                                           int64_t deadline) {
     if (lock)
         ag__lock_release(lock);
+    ag__leave(m);
     while (atomic_exchange_explicit(&m->park, 0, memory_order_acquire) == 0) {
         int64_t left = deadline - ag__os_now();
         if (left <= 0 && ag__claim(m->g, epoch)) {
@@ -169,7 +172,7 @@ static AG__COLD ag__m *park_foreign_until(ag__m *m, ag__lock *lock, uint64_t epo
         /* Past the deadline with the claim lost, the waker is about to set m->park. */
         ag__os_futex_wait(&m->park, 0, left <= 0 ? -1 : left);
     }
-    return m;
+    return ag__enter();
 }
 
 static inline ag__m *park(ag__m *m, int reason, const void *object, ag__lock *lock,
