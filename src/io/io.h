@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * io.h - the door of the floor of descriptors, files and signals: the gate that guards a
+ * descriptor, and the hook of SIGQUIT.
+ */
+#ifndef AG_IO_H
+#define AG_IO_H
+
+#include "sched/sched.h"
+#include <aglet/io.h>
+
+/*
+ * A gate counts who is inside an object that can be closed, and lets one reader and one writer
+ * in at a time; more take turns in the order of arrival. All in one word, so that the ordinary
+ * call costs two atomic instructions:
+ *
+ *     bit 0        closed: nobody gets in any more
+ *     bits 1, 2    somebody reads, somebody writes
+ *     bits 3, 4    others wait for that
+ *     bits 8 …     how many are inside, the readers, writers and a closer included
+ *
+ * Who leaves last after the close releases the descriptor: its number can't be used again while
+ * a call is under way. The zero value is an open gate with nobody inside.
+ */
+typedef struct ag__gate {
+    _Atomic uint64_t word;
+    ag__lock lock;                    /* Guards `turns`, and setting the waiting bits. */
+    struct ag__gate_waiter *turns[2]; /* who waits, the first one first */
+} ag__gate;
+
+#define AG__GATE_CLOSED ((uint64_t)1)
+#define AG__GATE_BUSY(mode) ((uint64_t)2 << (mode))
+#define AG__GATE_WAITED(mode) ((uint64_t)8 << (mode))
+#define AG__GATE_ONE ((uint64_t)256)
+
+int ag__gate_lock_slow(ag__gate *x, int mode);
+void ag__gate_pass_on(ag__gate *x, int mode);
+
+/* Gets in as the reader (AG__READ) or the writer. 0, or -ECANCELED when closed. */
+static inline int ag__gate_lock(ag__gate *x, int mode) {
+    uint64_t word = atomic_load_explicit(&x->word, AG__RLX);
+    uint64_t to = (word | AG__GATE_BUSY(mode)) + AG__GATE_ONE;
+    /* Acquire. Partner: the release of ag__gate_unlock. */
+    if (AG__UNLIKELY(word & (AG__GATE_CLOSED | AG__GATE_BUSY(mode))) ||
+        AG__UNLIKELY(!atomic_compare_exchange_strong_explicit(
+            &x->word, &word, to, memory_order_acquire, AG__RLX)))
+        return ag__gate_lock_slow(x, mode);
+    return 0;
+}
+
+static inline bool ag__gate_was_last(uint64_t before, uint64_t left) {
+    return AG__UNLIKELY(before & AG__GATE_CLOSED) && (before - left) / AG__GATE_ONE == 0;
+}
+
+/* Leaves. Returns true to the last one inside a closed gate, who must release the object's
+ * descriptor. */
+static inline bool ag__gate_unlock(ag__gate *x, int mode) {
+    uint64_t less = AG__GATE_BUSY(mode) + AG__GATE_ONE;
+    uint64_t before = atomic_fetch_sub_explicit(&x->word, less, memory_order_acq_rel);
+    if (AG__UNLIKELY(before & AG__GATE_WAITED(mode)))
+        ag__gate_pass_on(x, mode);
+    return ag__gate_was_last(before, less);
+}
+
+/* Like ag__gate_lock, without waiting: -EBUSY when somebody is inside in this mode. */
+int ag__gate_try_lock(ag__gate *x, int mode);
+
+/* Gets in without a turn. 0, or -ECANCELED. */
+int ag__gate_enter(ag__gate *x);
+bool ag__gate_leave(ag__gate *x);
+/* Closes: whoever waits for a turn gets -ECANCELED. The caller is inside and must leave.
+ * -ECANCELED if it was closed before. */
+int ag__gate_close(ag__gate *x);
+
+/* Runs fn on the thread of signals when SIGQUIT arrives and no channel asked for it; a second one
+ * within two seconds ends the process with status 2. From the start of each world to its end,
+ * unless the configuration leaves signals alone or the program has a handler of its own. */
+void ag__on_quit(void (*fn)(void));
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listener.c - listening and accepting.
+ *
+ * Several goroutines may accept: they take turns at the gate. What the listening socket has set
+ * (no delay) its connections inherit, which saves a system call for each.
+ *
+ * The file of a Unix socket outlives its process. An address in use whose file nobody listens
+ * on, as a connect tells, is removed and taken. At the close the file goes, if it is still ours:
+ * another process may have put its own there.
+ */
+#include "net/net.h"
+#include "os/file.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ag_listener {
+    ag__object object;
+    ag__gate gate;
+    ag__pd *pd;
+    int fd;
+    bool tcp;                    /* Constant. */
+    bool has_file;               /* Constant. */
+    ag__file_id file;            /* Constant. */
+    char addr[AG__ADDR_TEXT];    /* Constant. */
+};
+
+/* --- Binding. --- */
+
+/* Whether the socket file at `a` is one that nobody listens on. */
+static bool is_stale(const ag__addr *a, const char *path) {
+    ag__file_id id;
+    if (path[0] == '@' || ag__file_identify_socket(path, &id) != 0)
+        return false;
+    int fd = ag__sock_new(AG__ADDR_UNIX, false);
+    if (fd < 0)
+        return false;
+    int r = ag__sock_connect(fd, a);
+    ag__file_close(fd);
+    return r == -ECONNREFUSED;
+}
+
+static int bind_unix(int fd, const ag__addr *a) {
+    char path[AG__ADDR_TEXT];
+    int r = ag__sock_bind(fd, a);
+    if (r != -EADDRINUSE)
+        return r;
+    ag__addr_text(a, path, sizeof path);
+    if (!is_stale(a, path) || ag__file_unlink(path) != 0)
+        return r;
+    return ag__sock_bind(fd, a);
+}
+
+static int bind_ip(int fd, const ag__addr *a, bool both) {
+    int r = ag__sock_reuse_addr(fd);
+    if (r == 0 && ag__addr_kind(a) == AG__ADDR_IP6)
+        r = ag__sock_only_ip6(fd, !both);
+    if (r == 0)
+        r = ag__sock_no_delay(fd);
+    return r == 0 ? ag__sock_bind(fd, a) : r;
+}
+
+/* A listening socket, or an error. */
+static int open_socket(const ag__addr *a, bool both) {
+    bool is_unix = ag__addr_kind(a) == AG__ADDR_UNIX;
+    int fd = ag__sock_new(ag__addr_kind(a), false);
+    if (fd < 0)
+        return fd;
+    int r = is_unix ? bind_unix(fd, a) : bind_ip(fd, a, both);
+    if (r == 0)
+        r = ag__sock_listen(fd);
+    if (r == 0)
+        return fd;
+    ag__file_close(fd);
+    return r;
+}
+
+/* Tries the addresses in turn. All addresses of the machine are one IPv6 socket for both
+ * families, or IPv4 alone where there is no IPv6. */
+static int open_target(ag__target *t) {
+    int first = 0;
+    for (int i = 0; i < t->count; i++) {
+        int fd = open_socket(&t->addrs[i], t->both);
+        if (fd >= 0)
+            return fd;
+        if (first == 0 || first == -EAFNOSUPPORT)
+            first = fd;
+        /* Of the two ways to say `all`, only a missing IPv6 leads to the second. */
+        if (t->both && fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
+            break;
+    }
+    return first;
+}
+
+/* --- Life. --- */
+
+static void release(ag_listener *l) {
+    ag__file_close(l->fd);
+    ag__pd_free(l->pd);
+}
+
+static void listener_free(ag__object *o) {
+    ag_listener *l = ag__container_of(o, ag_listener, object);
+    ag_listener_close(l);
+    free(l);
+}
+
+static void note_address(ag_listener *l) {
+    ag__addr a;
+    if (ag__sock_local(l->fd, &a) != 0)
+        return;
+    ag__addr_text(&a, l->addr, sizeof l->addr);
+    if (ag__addr_kind(&a) == AG__ADDR_UNIX)
+        l->has_file = l->addr[0] != '@' && ag__file_identify_socket(l->addr, &l->file) == 0;
+}
+
+int ag_listen(const char *net, const char *addr, ag_listener **ret_listener) {
+    ag__target *t = malloc(sizeof *t);
+    ag_listener *l = calloc(1, sizeof *l);
+    int r = t && l ? ag__target_find(net, addr, true, t) : -ENOMEM;
+    if (r == 0)
+        r = t->datagram ? -EINVAL : open_target(t);
+    if (r >= 0) {
+        l->fd = r;
+        l->tcp = t->kind != AG__ADDR_UNIX;
+        r = ag__pd_open(l->fd, &l->pd);
+        if (r != 0)
+            ag__file_close(l->fd);
+    }
+    free(t);
+    if (r != 0) {
+        free(l);
+        return r;
+    }
+    ag__object_init(&l->object, listener_free);
+    note_address(l);
+    *ret_listener = l;
+    return 0;
+}
+
+int ag_listener_close(ag_listener *l) {
+    int r = ag__gate_close(&l->gate);
+    if (r != 0)
+        return r;
+    ag__file_id id;
+    if (l->has_file && ag__file_identify_socket(l->addr, &id) == 0 &&
+        id.device == l->file.device && id.inode == l->file.inode)
+        ag__file_unlink(l->addr);
+    ag__pd_close(l->pd);
+    if (ag__gate_leave(&l->gate))
+        release(l);
+    return 0;
+}
+
+const char *ag_listener_addr(ag_listener *l) { return l->addr; }
+
+/* --- Accepting. --- */
+
+static int accept_inside(ag_listener *l, ag_conn *c) {
+    for (;;) {
+        int fd = ag__sock_accept(l->fd);
+        if (fd >= 0)
+            return ag__conn_open(c, fd, true, l->tcp);
+        if (fd == -EAGAIN) {
+            int r = ag__pd_wait(l->pd, AG__READ);
+            if (r != 0)
+                return r;
+        } else if (!ag__sock_accept_again(fd)) {
+            return fd == -ENOBUFS ? -ENOMEM : fd;
+        }
+    }
+}
+
+int ag_accept(ag_listener *l, ag_conn **ret_conn) {
+    /* Before the socket: one that there is no memory for stays in the queue. */
+    ag_conn *c = ag__conn_alloc();
+    if (!c)
+        return -ENOMEM;
+    int r = ag__gate_lock(&l->gate, AG__READ);
+    if (r == 0) {
+        r = accept_inside(l, c);
+        if (ag__gate_unlock(&l->gate, AG__READ))
+            release(l);
+    }
+    if (r == 0)
+        *ret_conn = c;
+    else
+        ag__conn_discard(c);
+    ag__leave(ag__enter());
+    return r;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net.h - the door of the network floor, and what its files share.
+ */
+#ifndef AG_NET_H
+#define AG_NET_H
+
+#include "io/io.h"
+#include "os/sock.h"
+#include <aglet/net.h>
+
+/*
+ * A connection. Life: open --ag_conn_close--> closed --last one out--> the descriptor is closed
+ * --last ag_unref--> freed. See io/io.h for the gate.
+ */
+struct ag_conn {
+    ag__object object;
+    ag__gate gate;
+    ag__pd *pd;                /* Constant; valid for who is inside the gate. */
+    int fd;                    /* Constant; valid for who is inside the gate. */
+    bool stream;               /* Constant. Not datagrams. */
+    bool drains;               /* Constant. A short read has taken everything there was. */
+    _Atomic int64_t sent;      /* Written by the writer. */
+    _Atomic int64_t received;  /* Written by the reader. */
+    _Atomic(char *) names[2];  /* Atomic; set once from NULL: the local and the remote end. */
+};
+
+/* A connection over a non-blocking socket, which it owns, also on failure. */
+int ag__conn_new(int fd, bool stream, bool drains, ag_conn **ret_conn);
+/* The two halves of that, so that memory is there before the socket is. */
+ag_conn *ag__conn_alloc(void);
+int ag__conn_open(ag_conn *c, int fd, bool stream, bool drains);
+/* Of a connection that was never opened. */
+void ag__conn_discard(ag_conn *c);
+
+/* ag_dial that gives up with -ETIMEDOUT at `deadline`, a point of ag_now(); 0: never. */
+int ag__dial(const char *net, const char *addr, ag_time deadline, ag_conn **ret_conn);
+
+/* --- Addresses: what "tcp" and "host:port" mean. --- */
+enum { AG__TARGETS = 16 };
+
+typedef struct ag__target {
+    int kind;        /* AG__ADDR_NONE: IPv4 or IPv6 */
+    bool datagram;
+    bool both;       /* listen on IPv4 and IPv6 with one socket if possible */
+    int count;
+    ag__addr addrs[AG__TARGETS];
+} ag__target;
+
+/* May wait for the resolver. -EINVAL, -ENOENT … */
+int ag__target_find(const char *net, const char *addr, bool listens, ag__target *ret_target);
+
+/* The pieces of "host:port". An empty host is all, or this machine. */
+typedef struct ag__host_port {
+    char host[256];
+    char port_name[32]; /* empty if the port is a number */
+    int port;
+} ag__host_port;
+int ag__host_port_parse(const char *addr, ag__host_port *ret_parts);
+
+/* Names to addresses, without stalling other goroutines; results as ag__addr_look_up. */
+int ag__dns_look_up(const ag__host_port *parts, int kind, bool datagram, bool listens,
+                    ag__addr *ret_addrs, int max);
+
+#endif
