@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* A floating argument does not travel in an integer register. */
+// expect: aglet: an argument must be an integer or a pointer
+#include <aglet.h>
+
+static void f(double x) {
+    (void)x;
+}
+
+void g(double x);
+void g(double x) {
+    ag_blocking(f, x);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* A floating argument does not travel in an integer register. */
+// expect: aglet: an argument must be an integer or a pointer
+#include <aglet.h>
+
+static void f(double x) {
+    (void)x;
+}
+
+void g(ag_once *once, double x);
+void g(ag_once *once, double x) {
+    ag_once_do(once, f, x);
+}

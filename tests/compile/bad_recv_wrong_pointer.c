@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* A receive goes to a variable of the element's type. */
+// warn: pointer type mismatch
+#include <aglet.h>
+
+bool g(ag_chan(int) c, double *p);
+bool g(ag_chan(int) c, double *p) {
+    return ag_recv(c, p);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* A struct is passed by pointer. */
+// expect: aglet: an argument must be an integer or a pointer
+#include <aglet.h>
+
+struct pair {
+    int a, b;
+};
+
+static void f(struct pair p) {
+    (void)p;
+}
+
+void g(struct pair p);
+void g(struct pair p) {
+    ag_try(NULL, f, p);
+}

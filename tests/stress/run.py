@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Negative controls of the sanitizers: programs with a seeded bug, and clean twins.
+
+    tests/stress/run.py BUILD_DIR
+
+Every seeded/*.c is built with the compiler and the sanitizer of the build, linked with its
+library, and run. Its first lines say what must come out:
+
+    // thread: TEXT      under AGLET_SANITIZE=thread a report that contains TEXT
+    // address: TEXT     under AGLET_SANITIZE=address a report that contains TEXT
+    // clean: KINDS      under these sanitizers no report, and exit status 0
+    // procs: N          run with AGLET_PROCS=N
+
+In a build without such a sanitizer all are skipped.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+INCLUDE = HERE.parent.parent / "include"
+MARK = re.compile(r"^// (thread|address|clean|procs): (.+)$", re.M)
+REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error:")
+FLAGS = {"thread": ["-fsanitize=thread", "-DAG_TSAN=1"], "address": ["-fsanitize=address"]}
+
+
+def read_suite(build):
+    suite = {}
+    for line in (build / "suite.txt").read_text().splitlines():
+        key, _, value = line.partition(" ")
+        suite.setdefault(key, value.strip())
+    return suite
+
+
+def build_program(suite, build, source, out):
+    library = build / "libaglet.a"
+    command = [suite["compiler"], "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror",
+               *FLAGS[suite["sanitize"]], f"-I{INCLUDE}", str(source), str(library), "-pthread",
+               "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stderr if done.returncode else None
+
+
+def run_program(suite, program, marks):
+    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1",
+               TSAN_OPTIONS="exitcode=66")
+    if "procs" in marks:
+        env["AGLET_PROCS"] = marks["procs"]
+    command = [str(program)]
+    if suite["sanitize"] == "thread" and shutil.which("setarch"):
+        command = ["setarch", "-R", *command]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def check(suite, build, source, folder):
+    """None if all is well, "skipped", or what is wrong."""
+    kind = suite["sanitize"]
+    marks = dict(MARK.findall(source.read_text()))
+    clean = kind in marks.get("clean", "").split()
+    if kind not in FLAGS or not (clean or kind in marks):
+        return "skipped"
+    program = folder / source.stem
+    problem = build_program(suite, build, source, program)
+    if problem:
+        return problem
+    done = run_program(suite, program, marks)
+    if done is None:
+        return "hangs"
+    if clean:
+        if done.returncode == 0 and not REPORT.search(done.stderr):
+            return None
+        return f"status {done.returncode}, where nothing is wrong:\n{done.stderr}"
+    if REPORT.search(done.stderr) and marks[kind] in done.stderr:
+        return None
+    return f"the {kind} sanitizer does not say \"{marks[kind]}\":\n{done.stderr}"
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: tests/stress/run.py BUILD_DIR")
+    build = Path(sys.argv[1]).resolve()
+    suite = read_suite(build)
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        for source in sorted((HERE / "seeded").glob("*.c")):
+            problem = check(suite, build, source, Path(folder))
+            if problem is None:
+                counts["passed"] += 1
+                print(f"ok seeded {source.stem}")
+            elif problem == "skipped":
+                counts["skipped"] += 1
+            else:
+                counts["failed"] += 1
+                print(f"FAILED seeded {source.stem}: " + problem.rstrip().replace("\n", "\n    "))
+    if counts["skipped"]:
+        print(f"skipped {counts['skipped']}: need a build with AGLET_SANITIZE=thread or address")
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

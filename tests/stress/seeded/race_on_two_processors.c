@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* Two goroutines write the same variable at the same time. */
+// thread: data race
+// procs: 2
+#include <aglet.h>
+
+static int shared;
+static int here;
+
+static void write_it(int v, ag_wg *wg) {
+    __atomic_fetch_add(&here, 1, __ATOMIC_RELAXED); /* orders nothing */
+    while (__atomic_load_n(&here, __ATOMIC_RELAXED) < 2)
+        continue;
+    shared = v;
+    ag_wg_done(wg);
+}
+
+static int app(void *arg) {
+    (void)arg;
+    ag_wg wg = AG_WG_INIT;
+    ag_wg_add(&wg, 2);
+    ag_go(write_it, 1, &wg);
+    ag_go(write_it, 2, &wg);
+    ag_wg_wait(&wg);
+    return 0;
+}
+
+int main(void) {
+    return ag_run(app, NULL);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Each has a lock, but not the same. */
+// thread: data race
+#include <aglet.h>
+
+static int shared;
+
+static void write_it(ag_mutex *m, ag_wg *wg) {
+    ag_mutex_lock(m);
+    shared++;
+    ag_mutex_unlock(m);
+    ag_wg_done(wg);
+}
+
+static int app(void *arg) {
+    (void)arg;
+    static ag_mutex a, b;
+    ag_wg wg = AG_WG_INIT;
+    ag_wg_add(&wg, 2);
+    ag_go(write_it, &a, &wg);
+    ag_go(write_it, &b, &wg);
+    ag_wg_wait(&wg);
+    return 0;
+}
+
+int main(void) {
+    return ag_run(app, NULL);
+}
