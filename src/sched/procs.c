@@ -6,6 +6,8 @@
  * the global one and lets go of it; an idle one just leaves the idle list. Timers stay in a
  * retired P's heap, where thieves and sleepers still see them. Growing brings retired ones
  * back first.
+ *
+ * Records of Ps are never freed: biased locks of another world may still name them.
  */
 #include "sched/inner.h"
 #include "sched/procs.h"
@@ -15,36 +17,35 @@
 
 static ag__lock resize_lock; /* Taken before sched.lock. */
 
-static ag__p *p_new(int index) {
-    ag__p *p = aligned_alloc(AG__CACHE_LINE, (sizeof *p + 63) & ~(size_t)63);
-    if (!p)
-        return NULL;
+static ag__p *all[AG__PROCS_MAX];
+
+static void p_init(ag__p *p, int index) {
+    uint64_t random = ag__os_random();
     memset(p, 0, sizeof *p);
     p->index = index;
-    p->random = ag__os_random();
+    p->random = random;
     p->heap.first = INT64_MAX;
-    return p;
+    p->retired = true;
 }
 
 int ag__procs_make(int n) {
+    ag__s.p_all = all;
     while (ag__s.p_made < n) {
-        ag__p *p = p_new(ag__s.p_made);
+        ag__p *p = all[ag__s.p_made];
+        if (!p)
+            p = aligned_alloc(AG__CACHE_LINE, (sizeof *p + 63) & ~(size_t)63);
         if (!p)
             return -ENOMEM;
-        p->retired = true;
-        ag__s.p_all[ag__s.p_made] = p;
+        p_init(p, ag__s.p_made);
+        all[ag__s.p_made] = p;
         ag__s.p_made++;
     }
     return 0;
 }
 
 void ag__procs_free(void) {
-    for (int i = 0; i < ag__s.p_made; i++) {
-        ag__heap_free(&ag__s.p_all[i]->heap);
-        free(ag__s.p_all[i]);
-    }
-    free(ag__s.p_all);
-    ag__s.p_all = NULL;
+    for (int i = 0; i < ag__s.p_made; i++)
+        ag__heap_free(&all[i]->heap);
     ag__s.p_made = 0;
     ag__s.idle_p = NULL;
 }

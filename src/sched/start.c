@@ -72,8 +72,7 @@ static int begin(const ag_config *config) {
     int r = configure(config);
     if (r != 0)
         return r;
-    ag__s.p_all = calloc(AG__PROCS_MAX, sizeof *ag__s.p_all);
-    r = ag__s.p_all ? ag__procs_make(ag__s.p_count) : -ENOMEM;
+    r = ag__procs_make(ag__s.p_count);
     if (r == 0)
         r = ag__netpoll_open();
     if (r != 0) {

@@ -8,7 +8,7 @@
  * it locked, makes it shared, for ever: a thread that has seen "shared" may be about to swap the
  * word, so there is no safe way back.
  *
- *     FRESH (NULL) --first lock--> a P --anybody else, or contention--> SHARED
+ *     FRESH (NULL) --first lock--> a P --anybody else, or contention--> REVOKING --> SHARED
  *
  * Shared. One state word, changed by atomic read-modify-write only: LOCKED, WAITING (the list is
  * not empty), WOKEN (a woken waiter competes), STARVING. Unlock subtracts LOCKED and learns in the
@@ -41,6 +41,7 @@ _Static_assert(sizeof(struct mutex) == sizeof(ag_mutex), "ag_mutex holds a struc
 
 #define FRESH ((uintptr_t)0)
 #define SHARED ((uintptr_t)1)
+#define REVOKING ((uintptr_t)2) /* the biased P may still be in a section */
 
 struct waiter {
     struct waiter *next;
@@ -49,14 +50,21 @@ struct waiter {
     bool handed; /* Guarded by lock until woken: nobody else may take it. */
 };
 
+static inline bool is_shared(struct mutex *x) {
+    return atomic_load_explicit(&x->bias, memory_order_acquire) == SHARED;
+}
+
 static AG__COLD void share(struct mutex *x) {
     ag__m *m = ag__enter();
     ag__lock_acquire(&x->lock);
-    uintptr_t bias = atomic_exchange(&x->bias, SHARED);
-    if (bias != SHARED && bias != FRESH) {
+    uintptr_t bias = atomic_load_explicit(&x->bias, memory_order_relaxed);
+    if (bias != SHARED) {
+        bias = atomic_exchange(&x->bias, REVOKING);
         ag__fence_heavy();
-        if ((ag__p *)bias != m->p)
+        if (bias != FRESH && (ag__p *)bias != m->p)
             ag__bias_wait_out((ag__p *)bias);
+        /* Release: the state word is as the last section left it. Partner: is_shared. */
+        atomic_store_explicit(&x->bias, SHARED, memory_order_release);
     }
     ag__lock_release(&x->lock);
     ag__leave(m);
@@ -66,7 +74,7 @@ static AG__COLD void share(struct mutex *x) {
 static inline bool section(ag__m *m, struct mutex *x) {
     ag__p *p = m->p;
     uintptr_t bias = atomic_load_explicit(&x->bias, memory_order_relaxed);
-    if (bias == SHARED || !p)
+    if (bias == SHARED || bias == REVOKING || !p)
         return false;
     if (bias == FRESH && !atomic_compare_exchange_strong(&x->bias, &bias, (uintptr_t)p))
         return false;
@@ -92,7 +100,7 @@ static inline uint32_t state_of(const struct mutex *x) {
 
 /* Takes a free mutex in a section. */
 static inline bool take_biased(struct mutex *x) {
-    if (atomic_load_explicit(&x->bias, memory_order_relaxed) == SHARED)
+    if (is_shared(x))
         return false;
     ag__m *m = ag__enter();
     bool taken = false;
@@ -106,7 +114,7 @@ static inline bool take_biased(struct mutex *x) {
         section_end(m);
     }
     ag__leave(m);
-    if (!taken && atomic_load_explicit(&x->bias, memory_order_relaxed) != SHARED)
+    if (!taken && !is_shared(x))
         share(x);
     return taken;
 }
@@ -114,7 +122,7 @@ static inline bool take_biased(struct mutex *x) {
 /* Gives back in a section; nobody waits for a biased mutex. The section's end touches the P only,
  * so the next holder may free x. */
 static inline bool give_biased(struct mutex *x) {
-    if (atomic_load_explicit(&x->bias, memory_order_relaxed) == SHARED)
+    if (is_shared(x))
         return false;
     ag__m *m = ag__enter();
     bool open = section(m, x), given = open && state_of(x) == LOCKED;
@@ -126,7 +134,7 @@ static inline bool give_biased(struct mutex *x) {
     if (open)
         section_end(m);
     ag__leave(m);
-    if (!given && atomic_load_explicit(&x->bias, memory_order_relaxed) != SHARED)
+    if (!given && !is_shared(x))
         share(x);
     return given;
 }
@@ -188,12 +196,16 @@ static bool change(struct mutex *x, uint32_t *s, uint32_t to) {
                                                  memory_order_relaxed);
 }
 
-/* Under x->lock: takes x (true), or announces that we wait. `again`: we were woken to compete. */
+/*
+ * Under x->lock: takes x (true), or announces that we wait. `again`: we were woken to compete, and
+ * are the only one that was: if x is free and starving nonetheless, its last unlock saw WOKEN and
+ * left it to us.
+ */
 static bool take_or_announce(struct mutex *x, bool again, bool starving) {
     uint32_t s = state_of(x);
     for (;;) {
         uint32_t base = again ? s & ~(uint32_t)WOKEN : s;
-        if (!(s & (LOCKED | STARVING))) {
+        if (!(s & LOCKED) && (again || !(s & STARVING))) {
             if (change(x, &s, base | LOCKED))
                 return true;
         } else if (change(x, &s, base | WAITING | (starving && (s & LOCKED) ? STARVING : 0))) {
@@ -269,19 +281,24 @@ bool ag_mutex_try_lock(ag_mutex *mutex) {
     return false;
 }
 
-/* Somebody waits and nobody was woken: wakes the first, or hands x to it when it starves. */
-static AG__COLD void wake_first(struct mutex *x) {
+/*
+ * Somebody waited when we unlocked, and nobody was woken. If x was starving then, nobody can have
+ * taken it since: it goes to the first waiter. Else the first is woken to compete, unless one is
+ * already, or another took x meanwhile and will see to it.
+ */
+static AG__COLD void wake_first(struct mutex *x, bool starving) {
+    const uint32_t others = starving ? 0 : LOCKED | WOKEN | STARVING;
     ag__m *m = ag__enter();
     ag__lock_acquire(&x->lock);
     struct waiter *w = NULL;
     uint32_t s = state_of(x);
-    while (x->head && !(s & (LOCKED | WOKEN))) {
+    while (x->head && !(s & others)) {
         uint32_t to = x->head->next ? s : s & ~(uint32_t)WAITING;
-        if (!(s & STARVING))
+        if (!starving)
             to |= WOKEN;
         if (change(x, &s, to)) {
             w = unlink_first(x);
-            w->handed = (s & STARVING) != 0;
+            w->handed = starving;
             break;
         }
     }
@@ -303,5 +320,5 @@ void ag_mutex_unlock(ag_mutex *mutex) {
     /* Release. Partner: the acquire in take. */
     uint32_t before = atomic_fetch_sub_explicit(&x->state, LOCKED, memory_order_release);
     if (AG__UNLIKELY((before & (WAITING | WOKEN)) == WAITING))
-        wake_first(x);
+        wake_first(x, (before & STARVING) != 0);
 }

@@ -239,8 +239,9 @@ static void *outlives_the_run(void *arg) {
     struct job *j = arg;
     int v = 0;
     ag_check(ag_recv(j->in, &v) && v == 1);
-    eventually(ag_count() == 0); /* the run has ended */
-    ag_check_int(ag_go(ag_yield), -ECANCELED);
+    eventually(ag_go(ag_yield) == -ECANCELED); /* the run has ended */
+    ag_check_int(ag_count(), 0);
+    atomic_store(j->counter, 1);
     ag_check(ag_recv(j->in, &v) && v == 2); /* sent by the next run */
     return NULL;
 }
@@ -252,11 +253,12 @@ static int main_sends(void *arg) {
 }
 
 AG_TEST(a_thread_and_its_channels_outlive_a_run) {
-    struct job j = {.in = ag_make(int, 0), .rounds = 1};
+    atomic_int between = 0;
+    struct job j = {.in = ag_make(int, 0), .rounds = 1, .counter = &between};
     pthread_t thread;
     start(&thread, outlives_the_run, &j);
     ag_check_int(ag_run(main_sends, &j), 0);
-    ag_sleep(10 * AG_MS);
+    eventually(atomic_load(&between));
     j.rounds = 2;
     ag_check_int(ag_run(main_sends, &j), 0);
     pthread_join(thread, NULL);
