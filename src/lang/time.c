@@ -99,13 +99,13 @@ static void arm(ag__m *m, struct ag_timer *t, int64_t when) {
     ag__timer_arm(m, &t->timer, when, fire, ++t->generation);
 }
 
-static void send_time(ag__m *m, ag__chan *c, int64_t now) {
+/* Returns a goroutine to ready. */
+static ag__g *send_time(ag__m *m, ag__chan *c, int64_t now) {
     ag__g *wake = NULL;
     bool cheap = ag__bias_lock(m, &c->lock);
     ag__chan_send_locked(c, &now, &wake);
     ag__bias_unlock(m, &c->lock, cheap);
-    if (wake)
-        ag__ready(m, wake);
+    return wake;
 }
 
 /* Inside the runtime. */
@@ -116,10 +116,13 @@ static void fire(ag__m *m, ag__timer *inner, uint64_t generation, int64_t now) {
         ag__lock_release(&t->lock);
         return;
     }
-    ag__chan *c = ag_ref(t->chan);
-    ag__g *g = NULL;
-    if (!c)
-        g = ag__g_new(m, t->site, t->fn, t->args);
+    ag__g *starts = NULL, *wakes = NULL;
+    /* Under the lock, so that ticks arrive in order. */
+    if (t->chan)
+        wakes = send_time(m, t->chan, now);
+    else
+        starts = ag__g_new(m, t->site, t->fn, t->args);
+    bool lost = !t->chan && !starts;
     if (t->period) {
         int64_t missed = (now - t->timer.pushed) / t->period;
         ag__timer_arm(m, inner, t->timer.pushed + (missed + 1) * t->period, fire,
@@ -129,13 +132,12 @@ static void fire(ag__m *m, ag__timer *inner, uint64_t generation, int64_t now) {
     }
     bool drop = !t->pending;
     ag__lock_release(&t->lock);
-    if (c)
-        send_time(m, c, now);
-    else if (g)
-        ag__g_start(m, g);
-    else
+    if (lost)
         ag__throw("out of memory for a timer's goroutine");
-    ag_unref(c);
+    if (wakes)
+        ag__ready(m, wakes);
+    if (starts)
+        ag__g_start(m, starts);
     if (drop)
         ag_unref(t);
 }

@@ -53,7 +53,7 @@ void ag__global_put(ag__g *head, ag__g *tail, uint32_t count) {
     ag__lock_release(&ag__s.lock);
 }
 
-AG__COLD void ag__rq_overflow(ag__p *p, ag__g *g) {
+AG__COLD void ag__rq_overflow(ag__p *p) {
     ag__g *first = NULL, *last = NULL;
     uint32_t head = atomic_load_explicit(&p->head, AG__RLX), n = AG__RING / 2;
     for (uint32_t i = 0; i < n; i++) {
@@ -65,8 +65,7 @@ AG__COLD void ag__rq_overflow(ag__p *p, ag__g *g) {
         last = x;
     }
     atomic_store_explicit(&p->head, head + n, AG__RLX);
-    last->link = g;
-    ag__global_put(first, g, n + 1);
+    ag__global_put(first, last, n);
 }
 
 /* Takes a fair share of the global queue: the first is returned, the rest goes local. */

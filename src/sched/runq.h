@@ -23,8 +23,8 @@
 #include "sched/sched.h"
 
 void ag__rq_open_slow(ag__p *p);
-/* Puts half of the full ring and g on the global queue. Owner section open. */
-void ag__rq_overflow(ag__p *p, ag__g *g);
+/* Puts the older half of the full ring on the global queue. Owner section open. */
+void ag__rq_overflow(ag__p *p);
 
 static inline void ag__rq_open(ag__p *p) {
     /* Partner: the heavy fence in ag__rq_steal. */
@@ -44,13 +44,12 @@ static inline uint32_t ag__rq_len(const ag__p *p) {
     return atomic_load_explicit(&p->tail, AG__RLX) - atomic_load_explicit(&p->head, AG__RLX);
 }
 
-/* Owner section open. */
+/* Owner section open. g itself stays local: one that yields has no saved registers yet, and only
+ * the open section keeps others from it. */
 static inline void ag__rq_push(ag__p *p, ag__g *g) {
     uint32_t tail = atomic_load_explicit(&p->tail, AG__RLX);
-    if (AG__UNLIKELY(tail - atomic_load_explicit(&p->head, AG__RLX) >= AG__RING)) {
-        ag__rq_overflow(p, g);
-        return;
-    }
+    if (AG__UNLIKELY(tail - atomic_load_explicit(&p->head, AG__RLX) >= AG__RING))
+        ag__rq_overflow(p);
     atomic_store_explicit(&p->ring[tail % AG__RING], g, AG__RLX);
     atomic_store_explicit(&p->tail, tail + 1, AG__RLX);
 }
