@@ -41,62 +41,32 @@ AG__COLD void ag__rq_open_slow(ag__p *p) {
     } while (atomic_load_explicit(&p->thief, memory_order_acquire));
 }
 
-void ag__global_put(ag__g *head, ag__g *tail, uint32_t count) {
-    tail->link = NULL;
-    ag__lock_acquire(&ag__s.lock);
-    if (ag__s.queue_tail)
-        ag__s.queue_tail->link = head;
-    else
-        ag__s.queue_head = head;
-    ag__s.queue_tail = tail;
-    atomic_store_explicit(&ag__s.queue_count, ag__s.queue_count + count, AG__RLX);
-    ag__lock_release(&ag__s.lock);
-}
-
 AG__COLD void ag__rq_overflow(ag__p *p) {
-    ag__g *first = NULL, *last = NULL;
-    uint32_t head = atomic_load_explicit(&p->head, AG__RLX), n = AG__RING / 2;
-    for (uint32_t i = 0; i < n; i++) {
-        ag__g *x = atomic_load_explicit(&p->ring[(head + i) % AG__RING], AG__RLX);
-        if (last)
-            last->link = x;
-        else
-            first = x;
-        last = x;
-    }
-    atomic_store_explicit(&p->head, head + n, AG__RLX);
-    ag__global_put(first, last, n);
+    ag__g *half[AG__RING / 2];
+    uint32_t head = atomic_load_explicit(&p->head, AG__RLX);
+    for (uint32_t i = 0; i < AG__RING / 2; i++)
+        half[i] = atomic_load_explicit(&p->ring[(head + i) % AG__RING], AG__RLX);
+    atomic_store_explicit(&p->head, head + AG__RING / 2, AG__RLX);
+    ag__global_put(half, AG__RING / 2);
 }
 
 /* Takes a fair share of the global queue: the first is returned, the rest goes local. */
 static ag__g *global_get(ag__p *p) {
-    if (atomic_load_explicit(&ag__s.queue_count, AG__RLX) == 0)
+    uint32_t total = atomic_load_explicit(&ag__s.queue_count, AG__RLX);
+    if (total == 0)
         return NULL;
-    ag__lock_acquire(&ag__s.lock);
-    uint32_t total = ag__s.queue_count;
+    ag__g *taken[AG__RING / 2];
     uint32_t share = total / (uint32_t)ag__s.p_count + 1;
-    if (share > total)
-        share = total;
     if (share > AG__RING / 2)
         share = AG__RING / 2;
-    ag__g *first = ag__s.queue_head, *rest = first;
-    for (uint32_t i = 0; i < share; i++)
-        rest = rest->link;
-    ag__s.queue_head = rest;
-    if (!rest)
-        ag__s.queue_tail = NULL;
-    atomic_store_explicit(&ag__s.queue_count, total - share, AG__RLX);
-    ag__lock_release(&ag__s.lock);
-    if (share == 0)
+    uint32_t n = ag__global_take(taken, share);
+    if (n == 0)
         return NULL;
     ag__rq_open(p);
-    for (ag__g *g = first->link; --share > 0;) {
-        ag__g *link = g->link;
-        ag__rq_push(p, g);
-        g = link;
-    }
+    for (uint32_t i = 1; i < n; i++)
+        ag__rq_push(p, taken[i]);
     ag__rq_close(p);
-    return first;
+    return taken[0];
 }
 
 static ag__g *local_get(ag__p *p) {

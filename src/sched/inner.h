@@ -19,7 +19,6 @@ void ag__switch_out(ag__m *m, ag__g *g);       /* to the scheduler loop, after_*
 /* find.c */
 ag__g *ag__find(ag__m *m); /* blocks; NULL: the world ends */
 void ag__wake_one(void);   /* starts one searching M if a P is idle */
-void ag__global_put(ag__g *head, ag__g *tail, uint32_t count);
 void ag__m_sleep(ag__m *m, int64_t until); /* until m->park is set */
 void ag__m_wake(ag__m *m);
 void ag__p_release(ag__m *m, ag__p *p);    /* to the idle list or to an M that has work for it */
@@ -36,6 +35,11 @@ static inline void ag__maybe_wake(void) {
         atomic_load_explicit(&ag__s.searching, AG__RLX) == 0)
         ag__wake_one();
 }
+
+/* global.c */
+void ag__global_put(ag__g *const *items, uint32_t count); /* count <= AG__RING / 2 */
+uint32_t ag__global_take(ag__g **ret_items, uint32_t max); /* max <= AG__RING / 2 */
+void ag__global_clear(void);
 
 /* m.c */
 ag__m *ag__m_take_idle_locked(void);

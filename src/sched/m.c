@@ -119,7 +119,7 @@ static AG__COLD ag__m *new_foreign(void) {
 static void queue_globally(ag__g *g, void *unused) {
     (void)unused;
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
-    ag__global_put(g, g, 1);
+    ag__global_put(&g, 1);
     ag__maybe_wake();
 }
 

@@ -105,7 +105,7 @@ void ag__p_retire(ag__m *m) {
     ag__rq_open(p);
     ag__g *g;
     while ((g = ag__rq_pop(p)) != NULL)
-        ag__global_put(g, g, 1);
+        ag__global_put(&g, 1);
     ag__rq_close(p);
     ag__stack_p_drop(p);
     ag__m_drop_p(m);

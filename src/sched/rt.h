@@ -159,6 +159,7 @@ struct ag__p {
     _Atomic uint32_t head, tail;
     _Atomic uint32_t credit; /* a wake-up for `next` alone is allowed; given by the monitor */
     uint32_t next_runs;      /* in a row from `next` */
+    uint32_t youngest_runs;  /* in a row from the young end */
     ag__g *g_free;
     uint32_t g_free_count;
     uint32_t stack_count;
@@ -187,8 +188,7 @@ struct ag__sched {
     _Atomic int64_t coarse_now;                           /* the monitor's clock */
 
     _Alignas(AG__CACHE_LINE) ag__lock lock;
-    ag__g *queue_head, *queue_tail;  /* Guarded by lock: the global queue. */
-    _Atomic uint32_t queue_count;    /* Written under lock. */
+    _Atomic uint32_t queue_count;    /* of the global queue; written under its lock */
     ag__p *idle_p;                   /* Guarded by lock. */
     ag__m *idle_m;                   /* Guarded by lock. */
     ag__m *all_m;                    /* Guarded by lock. */

@@ -13,8 +13,8 @@
  * 16 KiB; a goroutine gets the smallest that holds what it asked for. Slots of the default size
  * are cached by each P, warmest first, and in a central list beyond.
  *
- * A slot that goes back to the central list gives its cold pages back if it had grown beyond
- * KEEP bytes. What a stack used is measured then, from the pages it touched, and kept as the
+ * Slots go to the central list and come from it in batches. One of each batch is looked at: if
+ * it had grown beyond KEEP bytes its cold pages are given back, and what it used is kept as the
  * high-water mark of its size.
  *
  * Refused: one mapping per stack (65,530 of them is the system's limit); MAP_GROWSDOWN; malloc.
@@ -35,6 +35,7 @@ struct class {
     char *raw, *raw_end; /* Guarded by lock: the span's part without guards. */
     _Atomic int64_t in_use; /* Written under lock; counts those in the Ps' caches, too. */
     _Atomic size_t high_water;
+    _Atomic uint32_t turn;
 };
 
 static struct {
@@ -107,25 +108,29 @@ static void prepare(struct class *k, size_t slot) {
 
 static char **link_of(char *lo, size_t slot) { return (char **)(lo + slot) - 1; }
 
-static char *take_central(int c) {
+/* Takes up to `want` slots, at least one. */
+static uint32_t take_central(int c, char **ret_slots, uint32_t want) {
     struct class *k = &region.classes[c];
     size_t slot = class_bytes(c);
+    uint32_t n = 0;
     ag__lock_acquire(&k->lock);
-    char *lo = k->free;
-    if (lo) {
-        k->free = *link_of(lo, slot);
-    } else {
+    for (; n < want && k->free; n++) {
+        ret_slots[n] = k->free;
+        k->free = *link_of(k->free, slot);
+    }
+    if (n == 0) {
         if (k->fresh == k->end)
             prepare(k, slot);
-        lo = k->fresh;
+        ret_slots[n++] = k->fresh;
         k->fresh += slot;
     }
-    atomic_store_explicit(&k->in_use, k->in_use + 1, AG__RLX);
+    atomic_store_explicit(&k->in_use, k->in_use + n, AG__RLX);
     ag__lock_release(&k->lock);
-    return lo;
+    return n;
 }
 
-static void note_use(struct class *k, char *lo, size_t slot) {
+/* Asks the system how much of the slot is backed, notes it, and gives cold pages back. */
+static void trim(struct class *k, char *lo, size_t slot) {
     size_t page = ag__os_page();
     size_t used = ag__os_resident_top(lo + page, slot - page);
     size_t high = atomic_load_explicit(&k->high_water, AG__RLX);
@@ -135,15 +140,18 @@ static void note_use(struct class *k, char *lo, size_t slot) {
         ag__os_discard(lo + page, slot - page - KEEP);
 }
 
-static void give_central(int c, char *lo) {
+static void give_central(int c, char *const *slots, uint32_t n) {
     struct class *k = &region.classes[c];
     size_t slot = class_bytes(c);
-    if (slot > KEEP)
-        note_use(k, lo, slot);
+    /* One of a batch is looked at; over time each slot is. */
+    if (slot > KEEP && n > 0)
+        trim(k, slots[atomic_fetch_add_explicit(&k->turn, 1, AG__RLX) % n], slot);
     ag__lock_acquire(&k->lock);
-    *link_of(lo, slot) = k->free;
-    k->free = lo;
-    atomic_store_explicit(&k->in_use, k->in_use - 1, AG__RLX);
+    for (uint32_t i = 0; i < n; i++) {
+        *link_of(slots[i], slot) = k->free;
+        k->free = slots[i];
+    }
+    atomic_store_explicit(&k->in_use, k->in_use - n, AG__RLX);
     ag__lock_release(&k->lock);
 }
 
@@ -156,10 +164,13 @@ void ag__stack_bind(ag__m *m, ag__g *g) {
     bool custom = g->flags & AG__GF_CUSTOM;
     int c = custom ? class_of(g->stack_size) : default_class;
     char *lo;
-    if (!custom && p && p->stack_count > 0)
+    if (!custom && p) {
+        if (AG__UNLIKELY(p->stack_count == 0))
+            p->stack_count = take_central(c, p->stacks, AG__STACK_CACHE / 2);
         lo = p->stacks[--p->stack_count];
-    else
-        lo = take_central(c);
+    } else {
+        take_central(c, &lo, 1);
+    }
     g->stack_lo = lo;
     g->stack_hi = lo + class_bytes(c);
 #if AG__ASAN
@@ -176,15 +187,22 @@ void ag__stack_release(ag__m *m, ag__g *g) {
     int c = class_of((size_t)(g->stack_hi - lo));
     g->stack_lo = g->stack_hi = NULL;
     g->sp = NULL;
-    if (c == default_class && p && p->stack_count < AG__STACK_CACHE)
-        p->stacks[p->stack_count++] = lo;
-    else
-        give_central(c, lo);
+    if (c != default_class || !p) {
+        give_central(c, &lo, 1);
+        return;
+    }
+    if (AG__UNLIKELY(p->stack_count == AG__STACK_CACHE)) {
+        /* The coldest half goes. */
+        give_central(c, p->stacks, AG__STACK_CACHE / 2);
+        p->stack_count = AG__STACK_CACHE / 2;
+        memmove(p->stacks, p->stacks + AG__STACK_CACHE / 2, p->stack_count * sizeof *p->stacks);
+    }
+    p->stacks[p->stack_count++] = lo;
 }
 
 void ag__stack_p_drop(ag__p *p) {
-    while (p->stack_count > 0)
-        give_central(default_class, p->stacks[--p->stack_count]);
+    give_central(default_class, p->stacks, p->stack_count);
+    p->stack_count = 0;
 }
 
 void ag__stack_stats(int64_t *ret_count, int64_t *ret_bytes) {

@@ -116,7 +116,7 @@ static int start_main(void) {
     atomic_fetch_add(&ag__s.created, 1);
     atomic_store(&g->state, AG__G_RUNNABLE);
     AG__HB_RELEASE(g);
-    ag__global_put(g, g, 1);
+    ag__global_put(&g, 1);
     int r = ag__m_new(ag__s.p_all[0], false) == 0 ? 0 : -EAGAIN;
     ag__leave(m);
     return r;
@@ -209,8 +209,8 @@ static void end(void) {
     ag__g_rebuild();
     ag__leave(m);
     ag__procs_free();
-    ag__s.queue_head = ag__s.queue_tail = NULL;
-    ag__s.queue_count = ag__s.idle_count = ag__s.searching = ag__s.polling = 0;
+    ag__global_clear();
+    ag__s.idle_count = ag__s.searching = ag__s.polling = 0;
     ag__s.created = ag__s.ended = ag__s.poll_waiters = 0;
     ag__s.detached_running = ag__s.detached_blocked = 0;
     ag__netpoll_close();

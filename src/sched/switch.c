@@ -239,7 +239,7 @@ static AG__COLD void ready_slow(ag__g *g) {
         return;
     }
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
-    ag__global_put(g, g, 1);
+    ag__global_put(&g, 1);
     ag__maybe_wake();
 }
 
