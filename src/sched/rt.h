@@ -47,18 +47,28 @@ struct ag__g {
     uint8_t woken;             /* AG__WOKEN_*, written by the waker before ready */
     _Atomic uint8_t reason;    /* AG__WAIT_* while WAITING */
     ag__fn fn;
-    intptr_t args[6];
     const struct ag__site *site;
     int64_t id;
     int64_t creator;
     /* Atomic; epoch << 1 | claimed, won by one waker. */
     _Atomic uint64_t claim;
     ag__timer timer; /* of the current wait */
-    int64_t deadline;             /* of the park under way */
-    ag__lock *deadline_lock;
-    /* The wait record. Written by the owner before parking, read by dumps. */
-    const void *_Atomic wait_object;
-    _Atomic int64_t wait_since; /* the coarse clock */
+    /* The arguments are loaded when it starts; after that the place serves its waits. */
+    union {
+        intptr_t args[6];
+        struct {
+            /* The wait record. Written by the owner before parking, read by dumps. */
+            const void *_Atomic wait_object;
+            _Atomic int64_t wait_since; /* the coarse clock */
+            /* Owner only, from here. Of the park under way, if it has a deadline. */
+            int64_t deadline;
+            ag__lock *deadline_lock;
+            /* Takes the waiters of a dropped goroutine out of channels that live on. Valid while
+             * WAITING for a channel or in a select. */
+            void (*unlink)(void *arg);
+            void *unlink_arg;
+        };
+    };
     _Atomic uint64_t resumes;   /* grows with every resume: a dump's copy of the stack is valid
                                    if this and sp, not NULL, are the same before and after */
     char *name;                 /* Owner until started, then constant. */
@@ -69,10 +79,6 @@ struct ag__g {
     ag__m *locked_m;
     int locked_count;
     uint32_t stack_size;
-    /* Takes the waiters of a dropped goroutine out of channels that live on. Valid while WAITING
-     * for a channel or in a select. */
-    void (*unlink)(void *arg);
-    void *unlink_arg;
     void *fired;  /* written by the waker: the waiter of a select that was woken */
     void *cxx[2]; /* the C++ library's per-thread exception state */
 #if AG__ASAN

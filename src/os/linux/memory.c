@@ -87,7 +87,7 @@ bool ag__os_guard_is_free(void) {
 }
 
 static int guard_markers(char *base, size_t stride, size_t count) {
-    enum { BATCH = 500 };
+    enum { BATCH = 64 }; /* small: this may run on a goroutine's stack */
     const int self = -10001; /* PIDFD_SELF_THREAD_GROUP, Linux 6.14 */
     size_t page = ag__os_page();
     struct iovec v[BATCH];
