@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection: from accept to close.
+ *
+ *     admit --> WAITING --readable--> run: read, parse, answer … until nothing is buffered
+ *                  ^                    |
+ *                  +---- wish ----------+--> linger --> close
+ *
+ * run reads once and answers every request that came with it; their responses are collected and go
+ * out in one write. Then the connection asks to be started again when there is more to read
+ * (ag_conn_when_readable), and the goroutine with its stack and the work with its buffers are gone.
+ * Only a request that came in part is waited for, by head_ns at most.
+ *
+ * Whatever way a handler leaves - by returning, a panic, ag_goexit - the deferred `leave` decides
+ * what becomes of the connection. A panic that arrives there is printed with the stack on which it
+ * was raised, which still stands below.
+ *
+ * A client that was refused may still be sending. Closing at once would reset the connection, and
+ * the refusal would be lost with it, so its direction stays open for a while (RFC 9112 9.6), and
+ * what it sends is dropped.
+ */
+#include "http/server.h"
+
+#include <aglet/debug.h>
+#include <aglet/defer.h>
+#include <aglet/run.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SHUT_OUR_SIDE = 1,          /* SHUT_WR of shutdown(2) */
+    LINGER_BYTES = 1024 * 1024, /* dropped before we give up */
+    WRITE_PIECE = 64 * 1024,    /* more of response gets more time */
+    WRITE_RATE = 4096,          /* bytes a second */
+};
+
+static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                                  "Content-Type: text/plain; charset=utf-8\r\n"
+                                  "Content-Length: 21\r\n"
+                                  "Connection: close\r\n"
+                                  "\r\n"
+                                  "too many connections\n";
+
+/* ---- Beginning and end ---------------------------------------------------------------------- */
+
+static void conn_free(ag__http_conn *hc) {
+    ag_http_server *s = hc->s;
+    ag_conn_close(hc->c);
+    ag_mutex_lock(&s->lock);
+    ag__http_wheel_remove(s, hc);
+    ag_mutex_unlock(&s->lock);
+    ag_unref(hc->c);
+    free(hc);
+    ag__http_server_unref(s);
+}
+
+/* Waits for the next bytes without holding anything. `hc` is somebody else's afterwards. */
+static void wait_for_more(ag__http_conn *hc) {
+    ag_conn *c = hc->c;
+    atomic_store_explicit(&hc->state, AG__CONN_WAITING, memory_order_release);
+    if (ag_conn_when_readable(c, ag__http_conn_run, hc) != 0)
+        conn_free(hc);
+}
+
+static void turn_away(ag_http_server *s, ag_conn *c) {
+    ag_mutex_lock(&s->lock);
+    s->refused++;
+    ag_mutex_unlock(&s->lock);
+    ag_set_write_deadline(c, ag_now() + AG_SEC);
+    ag_write(c, busy_answer, sizeof busy_answer - 1);
+    ag_conn_close(c);
+    ag_unref(c);
+}
+
+void ag__http_conn_admit(ag_http_server *s, ag_conn *c) {
+    ag__http_conn *hc = calloc(1, sizeof *hc);
+    ag_time now = ag_now();
+    ag_mutex_lock(&s->lock);
+    bool ok = hc && (s->open < s->opt.conns_max || ag__http_wheel_evict(s));
+    if (ok) {
+        hc->c = c;
+        hc->s = s;
+        hc->since = now;
+        hc->write_set = INT64_MIN / 2;
+        hc->kind = AG__CONN_FRESH;
+        hc->state = AG__CONN_RUNNING;
+        ag__http_server_ref(s);
+        ag__http_wheel_add(s, hc, now);
+    }
+    ag_mutex_unlock(&s->lock);
+    if (ok) {
+        wait_for_more(hc);
+    } else {
+        free(hc);
+        turn_away(s, c);
+    }
+}
+
+/* ---- Reading and writing -------------------------------------------------------------------- */
+
+/* Room for at least one more byte behind in[in_n). */
+static bool make_room(ag__http_work *w) {
+    if (w->in_n < w->in_size)
+        return true;
+    if (w->at > 0) {
+        memmove(w->in, w->in + w->at, w->in_n - w->at);
+        w->in_n -= w->at;
+        w->at = 0;
+        return true;
+    }
+    uint32_t size = w->in_size * 2;
+    char *in = malloc(size);
+    if (!in)
+        return false;
+    memcpy(in, w->in, w->in_n);
+    if (w->in != w->in_own)
+        free(w->in);
+    w->in = in;
+    w->in_size = size;
+    return true;
+}
+
+ssize_t ag__http_fill(ag__http_work *w, ag_time deadline) {
+    ag_conn *c = w->hc->c;
+    if (deadline) {
+        ag_set_read_deadline(c, deadline);
+        w->waits_for_client = true;
+    }
+    ssize_t n = ag_read(c, w->in + w->in_n, w->in_size - w->in_n);
+    if (n > 0)
+        w->in_n += (uint32_t)n;
+    else if (n == -ETIMEDOUT)
+        ag__http_count(&w->counters.timed_out, 1);
+    return n;
+}
+
+/* The deadline of a small write comes up to a second too late, and is set once in that time. */
+static void set_write_deadline(ag__http_work *w, size_t bytes) {
+    ag__http_conn *hc = w->hc;
+    ag_time limit = w->s->opt.write_ns, slack = limit < 4 * AG_SEC ? limit / 4 : AG_SEC;
+    bool large = bytes > WRITE_PIECE;
+    ag_time now = w->answering || large ? ag_now() : w->now;
+    if (!large && now - hc->write_set < slack)
+        return;
+    ag_time extra = large ? (ag_time)((bytes - WRITE_PIECE) / WRITE_RATE) * AG_SEC : 0;
+    ag_set_write_deadline(hc->c, now + limit + slack + extra);
+    /* The time of a large write must not stay for the next small one. */
+    hc->write_set = large ? INT64_MIN / 2 : now;
+}
+
+int ag__http_send_out(ag__http_work *w, const struct iovec *more, int count) {
+    struct iovec iov[6];
+    size_t bytes = w->out_n;
+    ssize_t n = w->broken;
+    if (n != 0)
+        return (int)n;
+    for (int i = 0; i < count; i++) {
+        iov[i + 1] = more[i];
+        bytes += more[i].iov_len;
+    }
+    if (bytes == 0)
+        return 0;
+    set_write_deadline(w, bytes);
+    iov[0] = (struct iovec){w->out, w->out_n};
+    n = count ? ag_writev(w->hc->c, iov, count + 1) : ag_write(w->hc->c, w->out, w->out_n);
+    w->out_n = 0;
+    if (n == -ETIMEDOUT)
+        ag__http_count(&w->counters.timed_out, 1);
+    return w->broken = n < 0 ? (int)n : 0;
+}
+
+/* ---- Serving -------------------------------------------------------------------------------- */
+
+/* Drops what a refused client has sent. */
+static void linger(ag__http_work *w) {
+    w->hc->lingered += w->in_n;
+    w->then = w->hc->lingered < LINGER_BYTES ? AG__THEN_WAIT : AG__THEN_CLOSE;
+}
+
+/* The rest of a head, or its first part behind other requests. Returns: false at the end. */
+static bool read_more(ag__http_work *w, ag_time *head_end) {
+    if (ag__http_flush_out(w) != 0 || !make_room(w))
+        return false;
+    if (!*head_end)
+        *head_end = w->now + w->s->opt.head_ns;
+    ssize_t n = ag__http_fill(w, *head_end);
+    if (n == -ETIMEDOUT)
+        ag__http_refuse(w, 408, "the request did not come in time");
+    return n > 0;
+}
+
+/* Answers everything that is buffered. */
+static void serve(ag__http_work *w) {
+    ag_time head_end = 0;
+    w->then = AG__THEN_CLOSE;
+    ag__http_head_reset(&w->head);
+    for (;;) {
+        int n = ag__http_parse(&w->head, w->in + w->at, w->in_n - w->at);
+        if (n > 0) {
+            ag__http_answer(w, (uint32_t)n);
+            if (w->broken || w->res.close) {
+                if (w->at < w->in_n)
+                    w->then = AG__THEN_LINGER;
+                break;
+            }
+            if (w->at == w->in_n) {
+                w->then = AG__THEN_WAIT;
+                break;
+            }
+            head_end = 0;
+            ag__http_head_reset(&w->head);
+        } else if (n != -EAGAIN) {
+            ag__http_count(&w->counters.bad_requests, 1);
+            ag__http_refuse(w, ag__http_status(n), ag__http_reason(n));
+            break;
+        } else if (!read_more(w, &head_end)) {
+            break;
+        }
+    }
+    ag__http_flush_out(w);
+    if (w->broken)
+        w->then = AG__THEN_CLOSE;
+}
+
+/* ---- A run ---------------------------------------------------------------------------------- */
+
+static void begin_lingering(ag__http_conn *hc) {
+    ag_time now = ag_now();
+    ag_conn_shutdown(hc->c, SHUT_OUR_SIDE);
+    hc->since = now;
+    hc->kind = AG__CONN_LINGER;
+    ag_mutex_lock(&hc->s->lock);
+    ag__http_wheel_move(hc->s, hc, now);
+    ag_mutex_unlock(&hc->s->lock);
+}
+
+static void give_back(ag__http_work *w) {
+    ag__http_conn *hc = w->hc;
+    uint8_t then = w->then;
+    if (then != AG__THEN_CLOSE) {
+        if (w->waits_for_client)
+            ag_set_read_deadline(hc->c, 0);
+        if (hc->kind == AG__CONN_FRESH)
+            hc->kind = AG__CONN_IDLE;
+        if (hc->kind == AG__CONN_IDLE)
+            atomic_store_explicit(&hc->since, w->now, AG__RELAXED);
+    }
+    if (then == AG__THEN_LINGER)
+        begin_lingering(hc);
+    ag__http_work_put(w);
+    if (then == AG__THEN_CLOSE)
+        conn_free(hc);
+    else
+        wait_for_more(hc);
+}
+
+static void print_panic(ag__http_work *w, const ag_panic_info *info) {
+    const ag__http_head *h = &w->head;
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    if (!out)
+        return;
+    ag__http_text method = {"", 0}, target = {"(no request)", 12};
+    if (w->answering) {
+        method = ag__http_at(w->req.base, h->method);
+        target = ag__http_at(w->req.base, h->path);
+    }
+    fprintf(out, "http: panic serving %s: %.*s %.*s: %s (%s:%d)\n", ag_conn_remote(w->hc->c),
+            (int)method.n, method.p, (int)target.n, target.p, info->msg, info->file, info->line);
+    ag_dump_goroutine(out, ag_id());
+    fclose(out);
+    fwrite(text, 1, n, stderr);
+    free(text);
+}
+
+/* The end of every run, whatever way it ended. */
+static void leave(ag__http_work *w) {
+    const ag_panic_info *info = ag_recover();
+    if (!w->finished) {
+        w->finished = true;
+        w->now = ag_now();
+        if (info) {
+            ag__http_count(&w->counters.panics, 1);
+            print_panic(w, info);
+        }
+        w->then = AG__THEN_CLOSE;
+        if (w->answering && ag__http_response_rewind(&w->res))
+            ag__http_refuse(w, 500, "internal server error");
+        else
+            ag__http_flush_out(w);
+    }
+    give_back(w);
+}
+
+static void run_with(ag__http_work *w) {
+    ag_defer(leave, w);
+    if (w->hc->kind == AG__CONN_LINGER)
+        linger(w);
+    else
+        serve(w);
+    w->finished = true;
+}
+
+void ag__http_conn_run(ag__http_conn *hc) {
+    uint8_t waiting = AG__CONN_WAITING;
+    ag__http_work *w = ag__http_work_take(hc->s);
+    if (!w) {
+        conn_free(hc);
+        return;
+    }
+    w->hc = hc;
+    ssize_t n = ag__http_fill(w, 0);
+    w->now = ag_now();
+    /* The state changes only now: until there is something, the wheel may end it. */
+    if (n <= 0 || !atomic_compare_exchange_strong_explicit(&hc->state, &waiting, AG__CONN_RUNNING,
+                                                           memory_order_acquire, AG__RELAXED)) {
+        ag__http_work_put(w);
+        conn_free(hc);
+        return;
+    }
+    run_with(w);
+}
