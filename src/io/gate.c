@@ -53,7 +53,6 @@ AG__COLD int ag__gate_lock_slow(ag__gate *x, int mode) {
             w.g = m->g;
             link_waiter(x, mode, &w, again);
             m = ag__park(m, AG__WAIT_IO, x, &x->lock);
-            r = -EBUSY;
         } else {
             ag__lock_release(&x->lock);
         }
@@ -89,7 +88,8 @@ int ag__gate_enter(ag__gate *x) {
 }
 
 bool ag__gate_leave(ag__gate *x) {
-    return ag__gate_was_last(atomic_fetch_sub(&x->word, AG__GATE_ONE), AG__GATE_ONE);
+    AG__HB_RELEASE(x);
+    return ag__gate_was_last(x, atomic_fetch_sub(&x->word, AG__GATE_ONE), AG__GATE_ONE);
 }
 
 int ag__gate_close(ag__gate *x) {

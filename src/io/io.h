@@ -48,18 +48,22 @@ static inline int ag__gate_lock(ag__gate *x, int mode) {
     return 0;
 }
 
-static inline bool ag__gate_was_last(uint64_t before, uint64_t left) {
-    return AG__UNLIKELY(before & AG__GATE_CLOSED) && (before - left) / AG__GATE_ONE == 0;
+static inline bool ag__gate_was_last(ag__gate *x, uint64_t before, uint64_t left) {
+    if (AG__LIKELY(!(before & AG__GATE_CLOSED)) || (before - left) / AG__GATE_ONE != 0)
+        return false;
+    AG__HB_ACQUIRE(x);
+    return true;
 }
 
 /* Leaves. Returns true to the last one inside a closed gate, who must release the object's
  * descriptor. */
 static inline bool ag__gate_unlock(ag__gate *x, int mode) {
     uint64_t less = AG__GATE_BUSY(mode) + AG__GATE_ONE;
+    AG__HB_RELEASE(x);
     uint64_t before = atomic_fetch_sub_explicit(&x->word, less, memory_order_acq_rel);
     if (AG__UNLIKELY(before & AG__GATE_WAITED(mode)))
         ag__gate_pass_on(x, mode);
-    return ag__gate_was_last(before, less);
+    return ag__gate_was_last(x, before, less);
 }
 
 /* Like ag__gate_lock, without waiting: -EBUSY when somebody is inside in this mode. */

@@ -212,6 +212,7 @@ int ag__notify(ag_chan(int) c, const int *sigs, int count) {
     }
     if (r == 0)
         r = add_signals(l, signals);
+    AG__HB_RELEASE(&listeners);
     ag__lock_release(&lock);
     nudge_thread();
     free(fresh);
@@ -254,6 +255,7 @@ void ag_notify_stop(ag_chan(int) c) {
         at = &(*at)->next;
     *at = l->next;
     note_quit();
+    AG__HB_ACQUIRE(&listeners);
     ag__lock_release(&lock);
     ag__outside_waits(-1);
     ag_unref(l->chan);

@@ -289,8 +289,10 @@ int ag_conn_shutdown(ag_conn *c, int how) {
 
 static const char *name_of(ag_conn *c, int which) {
     char *text = atomic_load(&c->names[which]);
-    if (text)
+    if (text) {
+        AG__HB_ACQUIRE(&c->names[which]);
         return text;
+    }
     if (ag__gate_enter(&c->gate) != 0)
         return "";
     ag__addr a = {.size = 0};
@@ -300,11 +302,13 @@ static const char *name_of(ag_conn *c, int which) {
         a.size = 0;
     ag__addr_text(&a, buf, sizeof buf);
     char *fresh = strdup(buf);
+    AG__HB_RELEASE(&c->names[which]);
     if (fresh && !atomic_compare_exchange_strong(&c->names[which], &text, fresh))
         free(fresh);
     if (ag__gate_leave(&c->gate))
         release(c);
     text = atomic_load(&c->names[which]);
+    AG__HB_ACQUIRE(&c->names[which]);
     return text ? text : "";
 }
 

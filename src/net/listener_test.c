@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listening: both families, the files of Unix sockets, closing while others accept, running out
+ * of descriptors.
+ */
+#include "ag_test.h"
+#include "net/net.h"
+#include <aglet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define until(cond)                                                                                \
+    for (ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow(); !(cond);) {                  \
+        if (ag_now() > until_end)                                                                  \
+            ag_fail("never true: %s", #cond);                                                      \
+        ag_sleep(AG_MS / 4);                                                                       \
+    }
+
+static bool has_ip6(void) {
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    ag__addr a;
+    ag__addr_loopback(AG__ADDR_IP6, 0, &a);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)a.raw, a.size) == 0;
+    close(fd);
+    return has;
+}
+
+static int port_of(ag_listener *l) {
+    ag__host_port p;
+    ag_check_int(ag__host_port_parse(ag_listener_addr(l), &p), 0);
+    ag_check(p.port > 0);
+    return p.port;
+}
+
+static int try_dial(const char *net, const char *host, int port) {
+    char addr[64];
+    ag_conn *c;
+    snprintf(addr, sizeof addr, "%s:%d", host, port);
+    int r = ag_dial(net, addr, &c);
+    if (r == 0)
+        ag_unref(c);
+    return r;
+}
+
+AG_TEST_RUN(all_addresses_are_both_families) {
+    ag_listener *l;
+    if (!has_ip6())
+        ag_skip("IPv6");
+    ag_check_int(ag_listen("tcp", ":0", &l), 0);
+    ag_check_int(strncmp(ag_listener_addr(l), "[::]:", 5), 0);
+    ag_check_int(try_dial("tcp4", "127.0.0.1", port_of(l)), 0);
+    ag_check_int(try_dial("tcp6", "[::1]", port_of(l)), 0);
+    ag_check_int(try_dial("tcp", "", port_of(l)), 0);
+    ag_conn *c;
+    ag_check_int(ag_accept(l, &c), 0);
+    ag_check_int(strncmp(ag_conn_remote(c), "127.0.0.1:", 10), 0); /* not ::ffff:127.0.0.1 */
+    ag_unref(c);
+    ag_unref(l);
+    ag_check_int(ag_listen("tcp6", ":0", &l), 0);
+    ag_check_int(try_dial("tcp4", "127.0.0.1", port_of(l)), -ECONNREFUSED);
+    ag_check_int(try_dial("tcp6", "[::1]", port_of(l)), 0);
+    ag_unref(l);
+    ag_check_int(ag_listen("tcp4", ":0", &l), 0);
+    ag_check_int(strncmp(ag_listener_addr(l), "0.0.0.0:", 8), 0);
+    ag_unref(l);
+}
+
+AG_TEST_RUN(what_cannot_be_listened_on_is_refused) {
+    ag_listener *l = NULL;
+    ag_check_int(ag_listen("udp", "127.0.0.1:0", &l), -EINVAL);
+    ag_check_int(ag_listen("tcp", "203.0.113.77:0", &l), -EADDRNOTAVAIL);
+    ag_check_int(ag_listen("tcp", "no-such-host.invalid:0", &l), -ENOENT);
+    ag_check_int(ag_listen("unix", "/nonexistent/x.sock", &l), -ENOENT);
+    ag_check_int(ag_listen(NULL, NULL, &l), -EINVAL);
+    ag_check_ptr(l, NULL);
+    if (geteuid() != 0) {
+        ag_check_int(ag_listen("tcp", "127.0.0.1:1", &l), -EACCES);
+    }
+}
+
+static void path_of(char path[108]) {
+    snprintf(path, 108, "/tmp/aglet-listener-test-%d", (int)getpid());
+    unlink(path);
+}
+
+AG_TEST_RUN(a_file_that_is_no_socket_is_left_alone) {
+    char path[108];
+    ag_listener *l;
+    struct stat st;
+    path_of(path);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    ag_check_int(ag_listen("unix", path, &l), -EADDRINUSE);
+    ag_check_int(stat(path, &st), 0);
+    unlink(path);
+}
+
+AG_TEST_RUN(the_file_of_a_successor_is_left_alone) {
+    char path[108], aside[128];
+    ag_listener *first, *second;
+    struct stat st;
+    path_of(path);
+    snprintf(aside, sizeof aside, "%s.old", path);
+    ag_check_int(ag_listen("unix", path, &first), 0);
+    ag_check_int(rename(path, aside), 0);
+    ag_check_int(ag_listen("unix", path, &second), 0);
+    ag_listener_close(first);
+    ag_check_int(stat(path, &st), 0);
+    ag_listener_close(second);
+    ag_check(stat(path, &st) != 0);
+    ag_check_int(unlink(aside), 0);
+    ag_unref(first);
+    ag_unref(second);
+}
+
+/* A listener whose queue is full is alive, too. */
+AG_TEST_RUN(a_busy_unix_socket_is_not_stale) {
+    char path[108];
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    ag_listener *l;
+    path_of(path);
+    memcpy(un.sun_path, path, sizeof un.sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), clients[8], n = 0;
+    ag_check_int(bind(fd, (struct sockaddr *)&un, sizeof un), 0);
+    ag_check_int(listen(fd, 0), 0);
+    for (bool full = false; n < 8 && !full; n++) {
+        clients[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        full = connect(clients[n], (struct sockaddr *)&un, sizeof un) != 0;
+    }
+    ag_check_int(ag_listen("unix", path, &l), -EADDRINUSE);
+    while (n > 0)
+        close(clients[--n]);
+    close(fd);
+    unlink(path);
+}
+
+static void accept_one(ag_listener *l, _Atomic int *result) {
+    ag_conn *c;
+    int r = ag_accept(l, &c);
+    if (r == 0)
+        ag_unref(c);
+    *result = r - 1000;
+}
+
+AG_TEST_RUN(a_close_wakes_all_who_accept_and_frees_the_port) {
+    for (int i = 0; i < 50 / ag_test_slow(); i++) {
+        enum { MANY = 4 };
+        _Atomic int results[MANY] = {0};
+        ag_listener *l, *next;
+        char addr[AG__ADDR_TEXT];
+        ag_check_int(ag_listen("tcp", "127.0.0.1:0", &l), 0);
+        snprintf(addr, sizeof addr, "%s", ag_listener_addr(l));
+        for (int k = 0; k < MANY; k++)
+            ag_go(accept_one, l, &results[k]);
+        if (i & 1)
+            ag_sleep(AG_MS / 2);
+        ag_check_int(ag_listener_close(l), 0);
+        for (int k = 0; k < MANY; k++) {
+            until(results[k] != 0);
+            ag_check_int(results[k], -ECANCELED - 1000);
+        }
+        ag_check_int(ag_listen("tcp", addr, &next), 0);
+        ag_unref(next);
+        ag_unref(l);
+    }
+}
+
+AG_TEST_RUN(the_last_reference_closes) {
+    ag_listener *l;
+    char addr[AG__ADDR_TEXT], path[108];
+    struct stat st;
+    ag_conn *c;
+    path_of(path);
+    ag_check_int(ag_listen("unix", path, &l), 0);
+    snprintf(addr, sizeof addr, "%s", ag_listener_addr(l));
+    ag_check_str(addr, path);
+    ag_unref(l);
+    ag_check(stat(path, &st) != 0);
+    ag_check_int(ag_dial("unix", addr, &c), -ENOENT);
+}
+
+AG_TEST_RUN(without_descriptors_accept_fails_and_goes_on_later) {
+    ag_listener *l;
+    ag_conn *a[2], *b;
+    struct rlimit limit, none;
+    _Atomic int result = 0;
+    ag_check_int(ag_listen("tcp", "127.0.0.1:0", &l), 0);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    none = limit;
+    int spare = dup(0);
+    close(spare);
+    /* One that waits already gets the error, too. */
+    ag_go(accept_one, l, &result);
+    until(l && result == 0);
+    ag_sleep(2 * AG_MS);
+    none.rlim_cur = (rlim_t)spare + 1;
+    setrlimit(RLIMIT_NOFILE, &none);
+    ag_check_int(ag_dial("tcp", ag_listener_addr(l), &a[0]), 0);
+    until(result != 0);
+    ag_check_int(result, -EMFILE - 1000);
+    ag_check_int(ag_dial("tcp", ag_listener_addr(l), &a[1]), -EMFILE);
+    ag_check_int(ag_accept(l, &b), -EMFILE);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    ag_check_int(ag_accept(l, &b), 0);
+    ag_unref(a[0]);
+    ag_unref(b);
+    ag_unref(l);
+}
