@@ -325,6 +325,40 @@ AG_TEST(an_impossible_configuration_is_refused) {
     ag_check_int(ag_run(return_argument, &n), 1);
 }
 
+AG_TEST(a_program_runs_the_same_under_every_option) {
+    const ag_config configs[] = {
+        {.spin_us = -1},    {.spin_us = 1000},       {.max_running = 1},
+        {.max_threads = 4}, {.stack_size = 1 << 16}, {.stack_size = 1 << 22},
+        {.quiet = 1},       {.no_signals = 1},       {.procs = 1},
+        {.procs = 7}};
+    unsetenv("AGLET_PROCS");
+    for (int i = 0; i < (int)COUNT(configs); i++)
+        ag_check_int(ag_run_with(&configs[i], a_small_program, &i), 190 + i);
+    const char *names[] = {"AGLET_SPIN_US",    "AGLET_MAX_RUNNING", "AGLET_MAX_THREADS",
+                           "AGLET_STACK_SIZE", "AGLET_QUIET",       "AGLET_NO_SIGNALS",
+                           "AGLET_PROCS"};
+    const char *values[] = {"-1", "2", "6", "131072", "1", "1", "3"};
+    for (int i = 0; i < (int)COUNT(names); i++) {
+        setenv(names[i], values[i], 1);
+        ag_check_int(ag_run_with(&configs[i], a_small_program, &i), 190 + i);
+    }
+}
+
+static int handler_is_default(void *arg) {
+    struct sigaction action;
+    sigaction(*(int *)arg, NULL, &action);
+    return !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_DFL;
+}
+
+AG_TEST(without_signals_the_handlers_of_the_process_are_left_alone) {
+    ag_config config = {.no_signals = 1};
+    int quit = SIGQUIT, segv = SIGSEGV;
+    if (ag_test_slow() > 1)
+        ag_skip("a process without handlers of a sanitizer");
+    ag_check_int(ag_run_with(&config, handler_is_default, &quit), 1);
+    ag_check_int(ag_run_with(&config, handler_is_default, &segv), 1);
+}
+
 /* ---- ag_yield, ag_goexit -------------------------------------------------------------------- */
 
 static void set_atomic(atomic_int *flag) {
