@@ -7,7 +7,7 @@
 
 #include <signal.h>
 
-static char *dump_text(int64_t id) {
+__attribute__((noinline)) static char *dump_text(int64_t id) {
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
