@@ -16,15 +16,15 @@ AG_API int ag_dump_goroutine(FILE *out, int64_t id);
 
 /** Counters of the runtime since its start. All-zero when none runs. */
 typedef struct ag_stats {
-    int64_t goroutines;    /* live now */
-    int64_t created;       /* ever */
-    int64_t threads;       /* that can run goroutines, now */
-    int64_t procs;         /* processors */
-    int64_t handed_on;     /* processors taken from threads outside the runtime */
-    int64_t stolen;        /* goroutines taken from another processor's queue */
-    int64_t stacks;        /* stacks in use now */
-    int64_t stack_bytes;   /* address space of those */
-    int64_t polls;         /* looks at the poller */
+    int64_t goroutines;  /* live now */
+    int64_t created;     /* ever */
+    int64_t threads;     /* that can run goroutines, now */
+    int64_t procs;       /* processors */
+    int64_t handed_on;   /* processors taken from threads outside the runtime */
+    int64_t stolen;      /* goroutines taken from another processor's queue */
+    int64_t stacks;      /* stacks in use now */
+    int64_t stack_bytes; /* address space of those */
+    int64_t polls;       /* looks at the poller */
 } ag_stats;
 
 /** Reads the counters; each is exact, together they are no snapshot. */

@@ -115,8 +115,8 @@ AG_API int ag_http_serve(ag_http_server *s, ag_listener *l);
 
 /**
  * Stops gracefully: accepts what waits in the listeners' queues, closes them, answers every request
- * that has arrived, each with "Connection: close", closes the connections that stay idle, waits for
- * the handlers, and after `limit_ns` cuts what is left.
+ * that has arrived, each with "Connection: close", closes the connections that stay idle for
+ * limit_ns / 20 (at most 1 s), waits for the handlers, and after `limit_ns` cuts what is left.
  * Waits: until the last connection is gone, at most about limit_ns. Not to be called from a handler
  * unless in a goroutine of its own (it would wait for that handler).
  * Returns: how many connections were cut; 0 is a clean stop.
@@ -245,7 +245,8 @@ AG_API ssize_t ag_http_printf(ag_http_response *res, const char *fmt, ...)
 AG_API int ag_http_flush(ag_http_response *res);
 
 /** A whole answer: status, Content-Type (NULL: text/plain) and body, which is not copied if it is
- * large. Instead of ag_http_write, once. Returns: 0 or ag_http_write's errors. */
+ * large. Instead of ag_http_write, once. Returns: 0, -EALREADY once the body has begun, -EINVAL for
+ * a type that HTTP does not allow or a body where there can't be one, or ag_http_write's errors. */
 AG_API int ag_http_send(ag_http_response *res, int status, const char *type, const void *data,
                         size_t n);
 /** ag_http_send of a string as text/plain; charset=utf-8; NULL is "". */

@@ -26,15 +26,15 @@ typedef struct ag_panic_info ag_panic_info;
  * environment, which wins. May be copied; read once at start; the caller keeps it.
  */
 typedef struct ag_config {
-    int procs;            /* AGLET_PROCS: processors; 0: the CPUs this process may use */
-    size_t stack_size;    /* AGLET_STACK_SIZE: bytes of a goroutine's stack; 0: 256 KiB */
-    int max_threads;      /* AGLET_MAX_THREADS: threads that can run a goroutine; 0: 10,000 */
-    int max_running;      /* AGLET_MAX_RUNNING: threads that burn CPU without a processor before
-                             endless loops keep theirs; 0: 4 x procs */
-    int spin_us;          /* AGLET_SPIN_US: how long an idle thread looks for work before it
-                             sleeps, in microseconds; 0: 50, -1: not at all */
-    int quiet;            /* AGLET_QUIET: 1 leaves out the warnings on stderr */
-    int no_signals;       /* AGLET_NO_SIGNALS: 1 leaves SIGQUIT and SIGSEGV handlers alone */
+    int procs;         /* AGLET_PROCS: processors; 0: the CPUs this process may use */
+    size_t stack_size; /* AGLET_STACK_SIZE: bytes of a goroutine's stack; 0: 256 KiB */
+    int max_threads;   /* AGLET_MAX_THREADS: threads that can run a goroutine; 0: 10,000 */
+    int max_running;   /* AGLET_MAX_RUNNING: threads that burn CPU without a processor before
+                          endless loops keep theirs; 0: 4 x procs */
+    int spin_us;       /* AGLET_SPIN_US: how long an idle thread looks for work before it
+                          sleeps, in microseconds; 0: 50, -1: not at all */
+    int quiet;         /* AGLET_QUIET: 1 leaves out the warnings on stderr */
+    int no_signals;    /* AGLET_NO_SIGNALS: 1 leaves SIGQUIT and SIGSEGV handlers alone */
 } ag_config;
 
 /**
@@ -145,16 +145,20 @@ AG_API int64_t ag__go(const struct ag__site *site, ag__fn fn, intptr_t a, intptr
                       intptr_t d, intptr_t e, intptr_t f);
 AG_API int64_t ag__go_with(const ag_go_opts *opts, const struct ag__site *site, ag__fn fn,
                            const intptr_t args[6]);
-AG_API intptr_t ag__blocking(ag__fn fn, intptr_t a, intptr_t b, intptr_t c, intptr_t d,
-                             intptr_t e, intptr_t f);
+AG_API intptr_t ag__blocking(ag__fn fn, intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e,
+                             intptr_t f);
 
 AG__END
 
 /* A returned register holds rubbish above the bits of a narrow result; cut it to the type. */
 #ifdef __cplusplus
 extern "C++" {
-template <typename T> static inline intptr_t ag__narrow(intptr_t word) { return (intptr_t)(T)word; }
-template <> inline intptr_t ag__narrow<void>(intptr_t) { return 0; }
+template <typename T> static inline intptr_t ag__narrow(intptr_t word) {
+    return (intptr_t)(T)word;
+}
+template <> inline intptr_t ag__narrow<void>(intptr_t) {
+    return 0;
+}
 }
 #define AG__RETURNED(call, word) ag__narrow<__typeof__(call)>(word)
 #else

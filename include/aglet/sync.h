@@ -24,7 +24,8 @@ typedef struct ag_mutex {
     void *ag__owner;
     void *ag__head, *ag__tail;
 } ag_mutex;
-#define AG_MUTEX_INIT {0, 0, 0, 0, 0, 0}
+#define AG_MUTEX_INIT                                                                              \
+    { 0, 0, 0, 0, 0, 0 }
 
 /** Waits: until it is this caller's. Not ended by a context.
  * Order: an unlock happens before the lock that follows it. */
@@ -43,7 +44,8 @@ typedef struct ag_wg {
     int32_t ag__counter, ag__pad;
     void *ag__head;
 } ag_wg;
-#define AG_WG_INIT {{0, 0, 0}, 0, 0, 0}
+#define AG_WG_INIT                                                                                 \
+    { {0, 0, 0}, 0, 0, 0 }
 
 /** Adds n, which may be negative; at 0 the waiters go on. Call it before starting the
  * goroutine, or use ag_wg_go. Panics: `sync: negative WaitGroup counter`,
@@ -72,7 +74,8 @@ typedef struct ag_once {
     uint32_t ag__pad;
     ag_mutex ag__mutex;
 } ag_once;
-#define AG_ONCE_INIT {0, 0, AG_MUTEX_INIT}
+#define AG_ONCE_INIT                                                                               \
+    { 0, 0, AG_MUTEX_INIT }
 
 /** ag_once_do(once, fn, args...): the first call runs fn(args...), all others wait until it has
  * returned. A panic in fn counts as having run. Calling it again inside fn deadlocks, as in Go.
@@ -87,8 +90,7 @@ typedef struct ag_once {
         }                                                                                          \
     })
 
-AG_API int64_t ag__wg_go(ag_wg *wg, const struct ag__site *site, ag__fn fn,
-                         const intptr_t args[6]);
+AG_API int64_t ag__wg_go(ag_wg *wg, const struct ag__site *site, ag__fn fn, const intptr_t args[6]);
 AG_API void ag__once_do(ag_once *once, ag__fn fn, const intptr_t args[6]);
 
 AG__END

@@ -44,4 +44,6 @@ extern const char ag__call_panicking_return[];
 int ag__try_call(void **frame, void (*fn)(void), const intptr_t args[6]);
 void ag__try_unwind(void *frame) __attribute__((noreturn));
 
+#include "arch/frame.h"
+
 #endif

@@ -55,11 +55,13 @@ static bool is_ours(uintptr_t pc, bool is_return) {
  * linked program nothing else tells them from the user's. */
 static bool is_runtime(const ag__symbol_info *symbol, uintptr_t pc, bool is_return) {
     static const char *const names[] = {
-        "goroutine_main", "park",      "switch_to_loop", "wait_in",   "wait_for_one",
-        "lock_slow",      "print_all", "print_self",     "dump",      "die",
-        "closed_panic",   "start",     "walk",           "main_entry", "wait_for_ever",
-        "print_backtrace_here", "backtrace", "run", "select_any", "nil_call", "leave",
-        "panic_closed", "park_foreign", "park_foreign_until", "run_all",
+        "goroutine_main", "park",         "switch_to_loop", "wait_in",
+        "wait_for_one",   "lock_slow",    "print_all",      "print_self",
+        "dump",           "die",          "closed_panic",   "start",
+        "walk",           "main_entry",   "wait_for_ever",  "print_backtrace_here",
+        "backtrace",      "run",          "select_any",     "nil_call",
+        "leave",          "panic_closed", "park_foreign",   "park_foreign_until",
+        "run_all",
     };
     if (strncmp(symbol->name, "ag__", 4) == 0)
         return true;
@@ -207,6 +209,15 @@ static bool visit(ag__g *g, void *arg) {
     return !j->only;
 }
 
+/* How deep stacks of each size have gone, as far as they were looked at. */
+static void print_stacks(FILE *out) {
+    ag__stack_size_info sizes[AG__STACK_SIZES];
+    int n = ag__stack_sizes(sizes);
+    for (int i = 0; i < n; i++)
+        fprintf(out, "stacks of %zu bytes: %lld in use, deepest seen %zu bytes\n", sizes[i].bytes,
+                (long long)sizes[i].in_use, sizes[i].high_water);
+}
+
 static bool dump(FILE *out, int64_t only) {
     ag__g *self = ag__m_now()->g;
     if (self && (self->flags & AG__GF_FOREIGN))
@@ -218,13 +229,19 @@ static bool dump(FILE *out, int64_t only) {
     }
     if (!only || !j.found)
         ag__g_each(visit, &j);
+    if (!only)
+        print_stacks(out);
     free(j.buf);
     fflush(out);
     return j.found;
 }
 
-void ag_dump(FILE *out) { dump(out, 0); }
-int ag_dump_goroutine(FILE *out, int64_t id) { return id > 0 && dump(out, id) ? 0 : -ESRCH; }
+void ag_dump(FILE *out) {
+    dump(out, 0);
+}
+int ag_dump_goroutine(FILE *out, int64_t id) {
+    return id > 0 && dump(out, id) ? 0 : -ESRCH;
+}
 
 void ag_stats_read(ag_stats *ret_stats) {
     memset(ret_stats, 0, sizeof *ret_stats);
@@ -248,13 +265,18 @@ static void on_quit(void) {
     dump(stderr, 0);
 }
 
-static void world_begins(void) { ag__on_quit(on_quit); }
-static void world_ends(void) {}
+static void world_begins(void) {
+    ag__on_quit(on_quit);
+}
+static void world_ends(void) {
+}
 static void deadlock(void) {
     fputs("\n", stderr);
     dump(stderr, 0);
 }
-static void backtrace(void) { print_backtrace_here(stderr); }
+static void backtrace(void) {
+    print_backtrace_here(stderr);
+}
 
 static bool visit_blocked(ag__g *g, void *left) {
     if (atomic_load_explicit(&g->state, AG__RLX) != AG__G_RUNNING || !g->site)
@@ -278,5 +300,5 @@ static bool line_of(void *pc, const char **ret_file, int *ret_line) {
     return true;
 }
 
-const struct ag__hooks ag__hooks = {world_begins,    world_ends, ag__chan_free_orphans, deadlock,
-                                    threads_used_up, backtrace,  line_of};
+const struct ag__hooks ag__hooks = {
+    world_begins, world_ends, ag__chan_free_orphans, deadlock, threads_used_up, backtrace, line_of};

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOM_MIN = 2048 };
+enum { ROOM_MIN = AG__HTTP_IN / 4 };
 
 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 

@@ -85,7 +85,7 @@ static void take_line(struct corpus_case *c, const char *line) {
             ag_fail("case %s: %stwice", c->name, words[i].word);
         if (have + strlen(line + n) >= words[i].size)
             ag_fail("case %s: %sis too long", c->name, words[i].word);
-        strcpy(words[i].text + have, line + n);
+        snprintf(words[i].text + have, words[i].size - have, "%s", line + n);
         return;
     }
     if (strcmp(line, "send") != 0)
@@ -125,7 +125,7 @@ static int visit_corpus(visitor *visit) {
     snprintf(dir, sizeof dir, "%s", __FILE__);
     char *src = strstr(dir, "src/http/corpus_test.c");
     ag_check(src != NULL);
-    strcpy(src, "tests/http_corpus");
+    snprintf(src, sizeof dir - (size_t)(src - dir), "tests/http_corpus");
     DIR *d = opendir(dir);
     if (!d)
         ag_skip("the source tree: %s", dir);

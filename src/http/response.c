@@ -74,6 +74,11 @@ static bool all_of(const char *s, size_t n, unsigned classes) {
     return true;
 }
 
+static bool is_value(const char *text, size_t max) {
+    size_t n = strnlen(text, max + 1);
+    return n <= max && all_of(text, n, AG__CH_VALUE);
+}
+
 /* Where the line that begins at `at` has this name: its end, else 0. */
 static uint32_t line_named(const ag_http_response *res, uint32_t at, const char *name, size_t n,
                            uint32_t *ret_end) {
@@ -357,7 +362,7 @@ int ag_http_send(ag_http_response *res, int status, const char *type, const void
         return -EALREADY;
     ag_http_status(res, status);
     bool bodyless = ag__http_bodyless(status);
-    if (bodyless && n)
+    if ((bodyless && n) || (type && !is_value(type, AG__HTTP_TYPE)))
         return -EINVAL;
     res->type = type || bodyless ? type : PLAIN_TEXT;
     int r = begin_head(res);

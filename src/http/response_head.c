@@ -111,8 +111,7 @@ static char *put_date(char *to, ag__http_work *w) {
 /* ---- Head and tail -------------------------------------------------------------------------- */
 
 uint32_t ag__http_head_size_max(const ag_http_response *res) {
-    size_t type = res->type ? strlen(res->type) : 0;
-    return (uint32_t)(64 + DATE_N + 64 + type + res->fields_n);
+    return 64 + DATE_N + 32 + AG__HTTP_TYPE + res->fields_n;
 }
 
 void ag__http_head_write(ag_http_response *res) {

@@ -8,7 +8,7 @@
  * Stopping goes by what has arrived: first the accepting goroutines get a moment to take what waits
  * in the queues, then the listeners close. From the first moment on every response says
  * "Connection: close", so busy keep-alive connections end by themselves, without a request lost;
- * only those that stay idle for QUIET_NS are closed from our side. What is left at the end of the
+ * only those that stay idle for a while are closed from our side. What is left at the end of the
  * limit is cut.
  *
  * Lock order: only one, s->lock. Nothing waits for a client while it is held.
@@ -21,7 +21,8 @@
 
 #include <aglet/defer.h>
 
-#define QUIET_NS (250 * AG_MS) /* a stop leaves an idle connection that long for a last request */
+#define QUIET_MAX (1 * AG_SEC) /* a stop leaves an idle connection that long for a last request, */
+#define QUIET_PART 20          /* but no longer than that part of its limit */
 #define SETTLE_NS (5 * AG_MS)  /* a stop leaves the accepting goroutines that long */
 #define PAUSE_MIN (1 * AG_MS)  /* after an accept that failed for lack of something */
 #define PAUSE_MAX (200 * AG_MS)
@@ -265,7 +266,7 @@ int64_t ag_http_stop(ag_http_server *s, ag_time limit_ns) {
         ag_sleep(limit / 4 < SETTLE_NS ? limit / 4 : SETTLE_NS);
     close_listeners(s);
     if (limit)
-        drain(s, end, limit / 2 < QUIET_NS ? limit / 2 : QUIET_NS);
+        drain(s, end, limit / QUIET_PART < QUIET_MAX ? limit / QUIET_PART : QUIET_MAX);
     ag_mutex_lock(&s->lock);
     int64_t cut = ag__http_wheel_cut(s);
     if (!s->stopped_closed) {

@@ -34,17 +34,25 @@
 
 #define AG__RELAXED memory_order_relaxed
 
+#ifdef AG_TINY
+enum { AG__HTTP_IN = 256, AG__HTTP_OUT = 4096, AG__HTTP_ARENA = 64, AG__HTTP_USER_FIELDS = 1024 };
+enum { AG__HTTP_SLOTS = 1, AG__HTTP_SPARE = 1, AG__WHEEL = 8 };
+#else
 enum {
     AG__HTTP_IN = 8192,          /* bytes of a work's input buffer; grows up to head_max */
-    AG__HTTP_OUT = 16384,        /* bytes of its output buffer */
+    AG__HTTP_OUT = 16384,        /* bytes of its output buffer: a head, a tail and some body fit */
     AG__HTTP_ARENA = 1024,       /* bytes of request memory before malloc */
     AG__HTTP_USER_FIELDS = 8192, /* bytes of a response's own fields */
-    AG__HTTP_TAIL = 128,         /* room for the framing fields between head and body */
-    AG__HTTP_FILTERS = 16,
-    AG__HTTP_DRAIN = 256 * 1024, /* bytes of an unread body that are worth keeping a connection */
     AG__HTTP_SLOTS = 16,         /* of the pool's fast part */
     AG__HTTP_SPARE = 64,         /* works kept in its slow part */
-    AG__WHEEL = 256,
+    AG__WHEEL = 256,             /* buckets of the wheel */
+};
+#endif
+enum {
+    AG__HTTP_TAIL = 128, /* room for the framing fields between head and body */
+    AG__HTTP_TYPE = 256, /* bytes of a Content-Type */
+    AG__HTTP_FILTERS = 16,
+    AG__HTTP_DRAIN = 256 * 1024, /* bytes of an unread body that are worth keeping a connection */
 };
 
 #define AG__HTTP_LINGER (2 * AG_SEC)      /* a refused client may still send that long */

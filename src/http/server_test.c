@@ -6,6 +6,8 @@
 
 #include "http/server_test.h"
 
+#include <time.h>
+
 static struct client cl; /* of the test under way: each has a process of its own */
 static struct reply r;
 
@@ -92,6 +94,7 @@ static void fields(ag_http_request *req, ag_http_response *res) {
     ag_check_int(ag_http_set(res, "Transfer-Encoding", "chunked"), -EINVAL);
     ag_check_int(ag_http_set(res, "Content-Length", "-1"), -EINVAL);
     ag_check_int(ag_http_set(res, "X-Huge", huge), -E2BIG);
+    ag_check_int(ag_http_send(res, 200, "x/y\r\nX-Evil: 1", "", 0), -EINVAL);
     ag_check_int(ag_http_set(res, "Content-Type", "x/z"), 0);
     ag_check_int(ag_http_json(res, 201, "{}"), 0);
     ag_check_int(ag_http_set(res, "X-Late", "1"), -EALREADY);
@@ -246,6 +249,26 @@ AG_TEST_RUN(a_connection_is_kept_for_many_requests) {
     ag_check_int(st.accepted, 1);
     ag_check_int(st.open, 1);
     ag_check_int(st.body_bytes_out, 300);
+    finish(&site);
+}
+
+AG_TEST_RUN(the_date_is_now) {
+    struct site site;
+    struct tm tm;
+    start(&site, NULL);
+    for (int i = 0; i < 3; i++) {
+        say(&cl, GET("/ok"));
+        expect(&cl, &r, 200, "ok\n");
+        time_t now = time(NULL);
+        char again[64];
+        memset(&tm, 0, sizeof tm);
+        ag_check(strptime(field(&r, "Date"), "%a, %d %b %Y %H:%M:%S GMT", &tm) != NULL);
+        time_t said = timegm(&tm);
+        ag_check(said <= now && now - said <= 2 * ag_test_slow());
+        strftime(again, sizeof again, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&said, &tm));
+        ag_check_str(field(&r, "Date"), again);
+        ag_sleep(600 * AG_MS);
+    }
     finish(&site);
 }
 

@@ -59,7 +59,9 @@ static inline void *ag__slot(ag__chan *c, uint32_t i) {
     return c->buffer + (size_t)i * c->elem_size;
 }
 
-static inline uint32_t ag__after(const ag__chan *c, uint32_t i) { return i + 1 == c->cap ? 0 : i + 1; }
+static inline uint32_t ag__after(const ag__chan *c, uint32_t i) {
+    return i + 1 == c->cap ? 0 : i + 1;
+}
 
 static inline uint32_t ag__count_of(const ag__chan *c) {
     return atomic_load_explicit(&c->count, memory_order_relaxed);

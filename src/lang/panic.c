@@ -27,62 +27,35 @@
  * Refused: setjmp in users' frames (volatile variables), the C++ unwinder (flags, size, cost).
  */
 #include "lang/lang.h"
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A place to come back to, throwing away what was called since. */
-struct frame {
-#if AG__TSAN
-    jmp_buf jump; /* TSan keeps its shadow of the stack right over longjmp only */
-#else
-    void *sp;
-#endif
-};
-
 struct ag__panic {
     ag_panic_info info;
     struct ag__panic *outer; /* the panic during which this one was raised */
     bool recovered;
-    bool goexit;             /* no panic at all: ag_goexit or ag_exit walks the list */
-    bool exits;              /* goexit by ag_exit(exit_code) */
-    bool in_call;            /* a deferred call of this walk runs now */
+    bool goexit;  /* no panic at all: ag_goexit or ag_exit walks the list */
+    bool exits;   /* goexit by ag_exit(exit_code) */
+    bool in_call; /* a deferred call of this walk runs now */
     int exit_code;
-    struct frame call;       /* of that call, and */
+    ag__frame call;          /* of that call, and */
     struct ag__defer *floor; /* what was left of the list when it began */
 };
 
 struct try {
     struct ag__defer marker;
-    struct frame frame;
+    ag__frame frame;
     struct ag__panic *panic_before;
     ag_panic_info *out;
 };
 
-/* Calls fn(args). Returns false when it returned, true when come_back was called. A macro for
- * setjmp's sake: the frame must be its caller's. */
-#if AG__TSAN
-#define CALL_IN_FRAME(frame, fn, args) (_setjmp((frame)->jump) ? true : (ag__call(fn, args), false))
-#else
-#define CALL_IN_FRAME(frame, fn, args) (ag__try_call(&(frame)->sp, fn, args) != 0)
-#endif
-
-static __attribute__((noreturn)) void come_back(struct frame *f) {
-#if AG__ASAN
-    __asan_handle_no_return();
-#endif
-#if AG__TSAN
-    longjmp(f->jump, 1);
-#else
-    ag__try_unwind(f->sp);
-#endif
-}
-
 static _Atomic(ag_panic_hook) panic_hook;
 
-ag_panic_hook ag_on_panic(ag_panic_hook hook) { return atomic_exchange(&panic_hook, hook); }
+ag_panic_hook ag_on_panic(ag_panic_hook hook) {
+    return atomic_exchange(&panic_hook, hook);
+}
 
 /* The goroutine, or the stand-in of a foreign thread. */
 static ag__g *self(void) {
@@ -143,21 +116,23 @@ int ag__try(ag_panic_info *out, ag__fn fn, const intptr_t args[6]) {
     t.panic_before = g->panic;
     t.out = out;
     g->defers = &t.marker;
-    bool panicked = CALL_IN_FRAME(&t.frame, fn, args);
+    bool panicked = AG__FRAME_CALL(&t.frame, fn, args);
     /* The goroutine is the same, though perhaps on another thread. */
     g->defers = t.marker.next;
     return panicked ? AG_PANICKED : 0;
 }
 
-static bool is_try(const struct ag__defer *d) { return d->head == NULL && d->fn == NULL; }
+static bool is_try(const struct ag__defer *d) {
+    return d->head == NULL && d->fn == NULL;
+}
 
 static AG__COLD __attribute__((noreturn)) void finish_try(ag__g *g, struct ag__defer *d,
-                                                         struct ag__panic *p) {
+                                                          struct ag__panic *p) {
     struct try *t = (struct try *)d->args[0];
     if (t->out)
         *t->out = p->info;
     g->panic = t->panic_before;
-    come_back(&t->frame);
+    ag__frame_return(&t->frame);
 }
 
 /* --- Printing. --- */
@@ -213,7 +188,9 @@ static AG__COLD __attribute__((noreturn)) void die(ag__g *g, struct ag__panic *p
 
 /* --- The walk. --- */
 
-static void call_deferred(struct ag__defer *d) { ag__call_panicking(d->fn, d->args); }
+static void call_deferred(struct ag__defer *d) {
+    ag__call_panicking(d->fn, d->args);
+}
 
 /* Pops and runs one deferred call because of p. A panic inside that is recovered inside comes
  * back here, too. */
@@ -225,7 +202,7 @@ static void run_one(ag__g *g, struct ag__defer *d, struct ag__panic *p) {
     const intptr_t args[6] = {(intptr_t)d};
     p->floor = g->defers;
     p->in_call = true;
-    (void)CALL_IN_FRAME(&p->call, (ag__fn)call_deferred, args);
+    (void)AG__FRAME_CALL(&p->call, (ag__fn)call_deferred, args);
     p->in_call = false;
     g->panic = p;
 }
@@ -237,7 +214,7 @@ static void walk(ag__g *g, struct ag__panic *p) {
     for (;;) {
         struct ag__panic *outer = p->outer;
         if (p->recovered && outer && outer->in_call && g->defers == outer->floor)
-            come_back(&outer->call);
+            ag__frame_return(&outer->call);
         if ((d = g->defers) == NULL)
             return;
         if (!is_try(d)) {
@@ -329,4 +306,6 @@ void ag_goexit(void) {
     run_all(g, false, 0);
 }
 
-void ag_exit(int code) { run_all(self(), true, code); }
+void ag_exit(int code) {
+    run_all(self(), true, code);
+}

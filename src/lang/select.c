@@ -35,9 +35,13 @@ struct work {
     bool cheap; /* all locked by one open section of their P */
 };
 
-static inline ag__chan *chan_of(const ag_case *c) { return c->chan; }
+static inline ag__chan *chan_of(const ag_case *c) {
+    return c->chan;
+}
 
-static inline const void *value_of(const ag_case *c) { return c->inlined ? c->small : c->ptr; }
+static inline const void *value_of(const ag_case *c) {
+    return c->inlined ? c->small : c->ptr;
+}
 
 static uint64_t *random_state(ag__m *m) {
     return m->p ? &m->p->random : &m->foreign_random;
@@ -86,8 +90,7 @@ static inline bool glance(const ag_case *cs) {
     if (atomic_load_explicit(&c->closed, memory_order_relaxed))
         return true;
     if (cs->op == AG__CASE_RECV)
-        return ag__count_of(c) > 0 ||
-               __atomic_load_n(&c->senders.first, __ATOMIC_RELAXED) != NULL;
+        return ag__count_of(c) > 0 || __atomic_load_n(&c->senders.first, __ATOMIC_RELAXED) != NULL;
     return ag__count_of(c) < c->cap ||
            __atomic_load_n(&c->receivers.first, __ATOMIC_RELAXED) != NULL;
 }

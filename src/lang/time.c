@@ -14,8 +14,12 @@
 #include <limits.h>
 #include <stdlib.h>
 
-ag_time ag_now(void) { return ag__os_now(); }
-ag_time ag_wall(void) { return ag__os_wall(); }
+ag_time ag_now(void) {
+    return ag__os_now();
+}
+ag_time ag_wall(void) {
+    return ag__os_wall();
+}
 
 static int64_t point(int64_t now, int64_t ns) {
     if (ns < 0)
@@ -39,15 +43,15 @@ int ag_sleep(ag_time ns) {
 struct ag_timer {
     ag__object object;
     ag__timer timer;
-    ag__lock lock;            /* Guards what follows, and arming. */
+    ag__lock lock; /* Guards what follows, and arming. */
     uint64_t generation;
     bool pending;
-    int64_t period;           /* 0: once */
-    ag__chan *chan;           /* sends the time there, or */
+    int64_t period; /* 0: once */
+    ag__chan *chan; /* sends the time there, or */
     const struct ag__site *site;
-    ag__fn fn;                /* calls this in a goroutine */
+    ag__fn fn; /* calls this in a goroutine */
     intptr_t args[6];
-    struct ag_timer *link;    /* Guarded by pool_lock while free. */
+    struct ag_timer *link; /* Guarded by pool_lock while free. */
 };
 struct ag_ticker {
     struct ag_timer timer;
@@ -125,8 +129,7 @@ static void fire(ag__m *m, ag__timer *inner, uint64_t generation, int64_t now) {
     bool lost = !t->chan && !starts;
     if (t->period) {
         int64_t missed = (now - t->timer.pushed) / t->period;
-        ag__timer_arm(m, inner, t->timer.pushed + (missed + 1) * t->period, fire,
-                      ++t->generation);
+        ag__timer_arm(m, inner, t->timer.pushed + (missed + 1) * t->period, fire, ++t->generation);
     } else {
         t->pending = false;
     }
@@ -218,7 +221,9 @@ ag_ticker *ag_ticker_start(ag_time ns) {
     return (ag_ticker *)start_sender(ns, ns);
 }
 
-ag_chan(ag_time) ag_ticker_chan(ag_ticker *t) { return (ag_chan(ag_time))t->timer.chan; }
+ag_chan(ag_time) ag_ticker_chan(ag_ticker *t) {
+    return (ag_chan(ag_time))t->timer.chan;
+}
 
 void ag_ticker_stop(ag_ticker *t) {
     if (t)

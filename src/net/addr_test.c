@@ -20,9 +20,12 @@ AG_TEST(host_and_port_are_told_apart) {
         const char *text, *host, *name;
         int port;
     } good[] = {
-        {"127.0.0.1:80", "127.0.0.1", "", 80}, {":8080", "", "", 8080},
-        {"[::1]:0", "::1", "", 0},             {"[fe80::1%lo]:65535", "fe80::1%lo", "", 65535},
-        {"host:http", "host", "http", 0},      {"a-b.c:00080", "a-b.c", "", 80},
+        {"127.0.0.1:80", "127.0.0.1", "", 80},
+        {":8080", "", "", 8080},
+        {"[::1]:0", "::1", "", 0},
+        {"[fe80::1%lo]:65535", "fe80::1%lo", "", 65535},
+        {"host:http", "host", "http", 0},
+        {"a-b.c:00080", "a-b.c", "", 80},
         {"host:x-1", "host", "x-1", 0},
     };
     ag__host_port p;
@@ -35,10 +38,11 @@ AG_TEST(host_and_port_are_told_apart) {
 }
 
 AG_TEST(what_is_no_address_is_refused) {
-    static const char *bad[] = {"", "host", "host:", ":", "1:2:3", "::1", "::1:80", "[::1]", "[::1]80",
-                                "[::1:80", "::1]:80", "[]:80", "[[::1]]:80", "host:65536", "[host]:80",
-                                "host:-1", "host:+1", "host: 80", "host:8 0", "host:123456", "a/b:80",
-                                "host:http/1"};
+    static const char *bad[] = {"",        "host",       "host:",      ":",          "1:2:3",
+                                "::1",     "::1:80",     "[::1]",      "[::1]80",    "[::1:80",
+                                "::1]:80", "[]:80",      "[[::1]]:80", "host:65536", "[host]:80",
+                                "host:-1", "host:+1",    "host: 80",   "host:8 0",   "host:123456",
+                                "a/b:80",  "host:http/1"};
     ag__host_port p;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (parse(bad[i], &p) != -EINVAL)

@@ -58,14 +58,15 @@ static int full_unix_listener(const char *name, int *ret_clients, int *ret_count
     return fd;
 }
 
-static void accept_later(int fd, int *ret_accepted) {
+static void accept_later(int fd, _Atomic int *ret_accepted) {
     ag_sleep(5 * AG_MS);
     *ret_accepted = accept(fd, NULL, NULL);
 }
 
 AG_TEST_RUN(a_full_unix_queue_is_waited_for) {
     char name[64];
-    int clients[8], n, accepted = -1;
+    int clients[8], n;
+    _Atomic int accepted = -1;
     snprintf(name, sizeof name, "@aglet-dial-test-%d", (int)getpid());
     int fd = full_unix_listener(name, clients, &n);
     ag_conn *c;

@@ -82,8 +82,8 @@ static inline void ag__lock_release(ag__lock *l) {
 size_t ag__os_page(void);
 /* Address space without memory behind it, page aligned; NULL when refused. */
 void *ag__os_reserve(size_t bytes);
-int ag__os_commit(void *addr, size_t bytes);     /* readable and writable from now on */
-void ag__os_discard(void *addr, size_t bytes);   /* content may go, pages are given back */
+int ag__os_commit(void *addr, size_t bytes);   /* readable and writable from now on */
+void ag__os_discard(void *addr, size_t bytes); /* content may go, pages are given back */
 void ag__os_unreserve(void *addr, size_t bytes);
 /* Makes the page at base + i * stride fault, for i < count. `*mappings` counts mappings spent.
  * Returns 0; -ENOMEM when the mapping budget is used up. */

@@ -26,9 +26,9 @@
 typedef struct ag__bias {
     _Atomic(ag__p *) owner; /* Set and cleared under lock; read by the biased P without. */
     ag__lock lock;
-    uint16_t streak;        /* Guarded by lock. */
-    uint16_t lost;          /* Guarded by lock: how often it was revoked. */
-    ag__p *last;            /* Guarded by lock. */
+    uint16_t streak; /* Guarded by lock. */
+    uint16_t lost;   /* Guarded by lock: how often it was revoked. */
+    ag__p *last;     /* Guarded by lock. */
 } ag__bias;
 
 enum { AG__STREAK = AG__SIZE(4, 1), AG__LOST_MAX = 12 };

@@ -33,4 +33,6 @@ intptr_t ag__blocking(ag__fn fn, intptr_t a, intptr_t b, intptr_t c, intptr_t d,
     return result;
 }
 
-void ag__outside_waits(int delta) { atomic_fetch_add(&ag__s.outside_waits, delta); }
+void ag__outside_waits(int delta) {
+    atomic_fetch_add(&ag__s.outside_waits, delta);
+}

@@ -248,7 +248,9 @@ static bool any_queue(void) {
     return false;
 }
 
-bool ag__work_somewhere(int64_t now) { return any_queue() || ag__first_timer() <= now; }
+bool ag__work_somewhere(int64_t now) {
+    return any_queue() || ag__first_timer() <= now;
+}
 
 /* p has no thread any more: gives it to an idle or new thread if there is something to do. */
 void ag__p_release(ag__m *m, ag__p *p) {

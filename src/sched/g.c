@@ -183,7 +183,9 @@ ag__g *ag__g_new(ag__m *m, const struct ag__site *site, ag__fn fn, const intptr_
     return g;
 }
 
-void ag__g_discard(ag__m *m, ag__g *g) { ag__g_free(m, g); }
+void ag__g_discard(ag__m *m, ag__g *g) {
+    ag__g_free(m, g);
+}
 
 static bool no_world(void) {
     return atomic_load_explicit(&ag__s.running, memory_order_acquire) != 1;
@@ -293,8 +295,8 @@ uint64_t ag__claim_begin(ag__g *g) {
 bool ag__claim(ag__g *g, uint64_t epoch) {
     uint64_t open = epoch << 1;
     /* Acquire-release: the winner sees the wait record, and the woken goroutine what it did. */
-    return atomic_compare_exchange_strong_explicit(&g->claim, &open, open | 1,
-                                                   memory_order_acq_rel, memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&g->claim, &open, open | 1, memory_order_acq_rel,
+                                                   memory_order_relaxed);
 }
 
 const char *ag__state_name(int state) {

@@ -12,19 +12,19 @@
 #define ag__s ag__sched
 
 /* switch.c */
-void ag__sched_loop(ag__m *m);                 /* a thread's life; returns when the world ends */
-void ag__goroutine_entry(void);                /* where a fresh stack starts */
-void ag__switch_out(ag__m *m, ag__g *g);       /* to the scheduler loop, after_* are set */
+void ag__sched_loop(ag__m *m);           /* a thread's life; returns when the world ends */
+void ag__goroutine_entry(void);          /* where a fresh stack starts */
+void ag__switch_out(ag__m *m, ag__g *g); /* to the scheduler loop, after_* are set */
 
 /* find.c */
-ag__g *ag__find(ag__m *m); /* blocks; NULL: the world ends */
-void ag__wake_one(void);   /* starts one searching M if a P is idle */
+ag__g *ag__find(ag__m *m);                 /* blocks; NULL: the world ends */
+void ag__wake_one(void);                   /* starts one searching M if a P is idle */
 void ag__m_sleep(ag__m *m, int64_t until); /* until m->park is set */
 void ag__m_wake(ag__m *m);
-void ag__p_release(ag__m *m, ag__p *p);    /* to the idle list or to an M that has work for it */
+void ag__p_release(ag__m *m, ag__p *p); /* to the idle list or to an M that has work for it */
 ag__p *ag__p_take_idle(void);
 bool ag__work_somewhere(int64_t now);
-void ag__check_deadlock(void);             /* sched.lock held */
+void ag__check_deadlock(void); /* sched.lock held */
 int64_t ag__first_timer(void);
 
 /* Work for idle processors was queued by this M; cheap when nobody is idle. */
@@ -37,7 +37,7 @@ static inline void ag__maybe_wake(void) {
 }
 
 /* global.c */
-void ag__global_put(ag__g *const *items, uint32_t count); /* count <= AG__RING / 2 */
+void ag__global_put(ag__g *const *items, uint32_t count);  /* count <= AG__RING / 2 */
 uint32_t ag__global_take(ag__g **ret_items, uint32_t max); /* max <= AG__RING / 2 */
 void ag__global_clear(void);
 
@@ -57,7 +57,7 @@ void ag__g_rebuild(void); /* all records but those of lost threads are free agai
 
 /* stack.c */
 void ag__stack_init(void);
-void ag__stack_bind(ag__m *m, ag__g *g);   /* gives an unstarted goroutine its stack */
+void ag__stack_bind(ag__m *m, ag__g *g); /* gives an unstarted goroutine its stack */
 void ag__stack_release(ag__m *m, ag__g *g);
 void ag__stack_overflow_install(void);
 void ag__stack_p_drop(ag__p *p);

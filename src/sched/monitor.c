@@ -30,8 +30,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SLEEP_MIN = 50000, SLEEP_MAX = 10000000, SLEEP_TIMERS = 1000000, BURN = 10000000,
-       SUSPICION = 100000000 };
+enum {
+    SLEEP_MIN = 50000,
+    SLEEP_MAX = 10000000,
+    SLEEP_TIMERS = 1000000,
+    BURN = 10000000,
+    SUSPICION = 100000000
+};
 enum { QUIET_ROUNDS = 20, IDLE_ROUNDS = 5 };
 
 bool ag__hand_on(ag__m *m, int kind) {
@@ -51,8 +56,8 @@ bool ag__hand_on(ag__m *m, int kind) {
     }
     ag__p *p = ag__m_drop_p(m);
     m->detached = (uint8_t)kind;
-    atomic_fetch_add_explicit(
-        kind == 1 ? &ag__s.detached_running : &ag__s.detached_blocked, 1, AG__RLX);
+    atomic_fetch_add_explicit(kind == 1 ? &ag__s.detached_running : &ag__s.detached_blocked, 1,
+                              AG__RLX);
     atomic_fetch_add_explicit(&ag__s.handed_on, 1, AG__RLX);
     /* Release. Partner: the acquire load in ag__enter_slow. */
     atomic_store_explicit(&m->revoked, AG__TAKEN, memory_order_release);

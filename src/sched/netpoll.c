@@ -48,8 +48,8 @@ struct ag__pd {
     int fd;                      /* Constant while open. */
     _Atomic(ag__pd_fn) fn;       /* Constant while open. Of a watched record. */
     union {
-        void *arg;               /* Constant while open. */
-        ag__pd *link;            /* Guarded by pool_lock while free. */
+        void *arg;    /* Constant while open. */
+        ag__pd *link; /* Guarded by pool_lock while free. */
     };
 };
 
@@ -199,22 +199,24 @@ static void late(ag__m *m, ag__timer *t, uint64_t arg, int64_t now) {
 void ag__pd_consume(ag__pd *pd, int mode) {
     uintptr_t ready = READY;
     if (atomic_load_explicit(&pd->who[mode], AG__RLX) == READY)
-        atomic_compare_exchange_strong_explicit(&pd->who[mode], &ready, EMPTY,
-                                                memory_order_acq_rel, AG__RLX);
+        atomic_compare_exchange_strong_explicit(&pd->who[mode], &ready, EMPTY, memory_order_acq_rel,
+                                                AG__RLX);
 }
 
 void ag__pd_again(ag__pd *pd, int mode) {
     uintptr_t empty = EMPTY;
     if (atomic_load_explicit(&pd->who[mode], AG__RLX) == EMPTY)
-        atomic_compare_exchange_strong_explicit(&pd->who[mode], &empty, READY,
-                                                memory_order_acq_rel, AG__RLX);
+        atomic_compare_exchange_strong_explicit(&pd->who[mode], &empty, READY, memory_order_acq_rel,
+                                                AG__RLX);
 }
 
 bool ag__pd_is_ready(ag__pd *pd, int mode) {
     return atomic_load_explicit(&pd->who[mode], memory_order_acquire) == READY;
 }
 
-bool ag__pd_has_ended(ag__pd *pd) { return atomic_load_explicit(&pd->ended, AG__RLX); }
+bool ag__pd_has_ended(ag__pd *pd) {
+    return atomic_load_explicit(&pd->ended, AG__RLX);
+}
 
 bool ag__pd_is_late(ag__pd *pd, int mode) {
     int64_t deadline = atomic_load_explicit(&pd->deadline[mode], AG__RLX);
@@ -424,4 +426,6 @@ int ag__netpoll_open(void) {
     return ag__poll_open();
 }
 
-void ag__netpoll_close(void) { ag__poll_close(); }
+void ag__netpoll_close(void) {
+    ag__poll_close();
+}

@@ -9,8 +9,8 @@
  *
  * Records of Ps are never freed: biased locks of another world may still name them.
  */
-#include "sched/inner.h"
 #include "sched/procs.h"
+#include "sched/inner.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

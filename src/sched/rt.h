@@ -29,7 +29,13 @@ enum {
 #undef STATE
 };
 
-enum { AG__GF_FOREIGN = 1, AG__GF_LOCKED = 2, AG__GF_CUSTOM = 4, AG__GF_LAZY = 8, AG__GF_LOST = 16 };
+enum {
+    AG__GF_FOREIGN = 1,
+    AG__GF_LOCKED = 2,
+    AG__GF_CUSTOM = 4,
+    AG__GF_LAZY = 8,
+    AG__GF_LOST = 16
+};
 
 #define AG__STACK_MAX ((size_t)1 << 30)
 
@@ -42,10 +48,10 @@ struct ag__g {
     struct ag__defer *defers;  /* innermost deferred call or try */
     ag__g *link;               /* next on a free list, the global queue, a batch */
     int saved_errno;
-    _Atomic uint8_t state;     /* Atomic, relaxed: written by the owner, read by dumps. */
-    uint8_t flags;             /* AG__GF_* */
-    uint8_t woken;             /* AG__WOKEN_*, written by the waker before ready */
-    _Atomic uint8_t reason;    /* AG__WAIT_* while WAITING */
+    _Atomic uint8_t state;  /* Atomic, relaxed: written by the owner, read by dumps. */
+    uint8_t flags;          /* AG__GF_* */
+    uint8_t woken;          /* AG__WOKEN_*, written by the waker before ready */
+    _Atomic uint8_t reason; /* AG__WAIT_* while WAITING */
     ag__fn fn;
     const struct ag__site *site;
     int64_t id;
@@ -69,12 +75,12 @@ struct ag__g {
             void *unlink_arg;
         };
     };
-    _Atomic uint64_t resumes;   /* grows with every resume: a dump's copy of the stack is valid
-                                   if this and sp, not NULL, are the same before and after */
-    char *name;                 /* Owner until started, then constant. */
-    void (*end_fn)(void *);     /* runs in the goroutine when it ends, whatever way */
+    _Atomic uint64_t resumes; /* grows with every resume: a dump's copy of the stack is valid
+                                 if this and sp, not NULL, are the same before and after */
+    char *name;               /* Owner until started, then constant. */
+    void (*end_fn)(void *);   /* runs in the goroutine when it ends, whatever way */
     void *end_arg;
-    struct ag__panic *panic;    /* the panic that runs deferred calls now, innermost */
+    struct ag__panic *panic; /* the panic that runs deferred calls now, innermost */
     void (*on_panic)(const ag_panic_info *);
     ag__m *locked_m;
     int locked_count;
@@ -107,19 +113,19 @@ struct ag__m {
     void *sched_sp; /* the suspended scheduler loop */
     void **cxx;     /* __cxa_get_globals() of this thread, NULL without C++ */
 
-    ag__lock hand;            /* Guards revoked != NONE transitions. */
+    ag__lock hand; /* Guards revoked != NONE transitions. */
     bool foreign;
-    bool searching;           /* Owner. Counted in sched.searching. */
-    uint8_t detached;         /* Guarded by hand. 1 burns, 2 blocked, without a P. */
-    bool in_call;             /* Owner. Inside ag_blocking. */
-    _Atomic uint32_t park;    /* Futex word: 1 when there is something to do. */
-    ag__p *next_p;            /* Given together with `park` by who wakes us. */
+    bool searching;        /* Owner. Counted in sched.searching. */
+    uint8_t detached;      /* Guarded by hand. 1 burns, 2 blocked, without a P. */
+    bool in_call;          /* Owner. Inside ag_blocking. */
+    _Atomic uint32_t park; /* Futex word: 1 when there is something to do. */
+    ag__p *next_p;         /* Given together with `park` by who wakes us. */
     ag__g *next_g;
     ag__g *locked_g;
-    ag__m *idle_link;         /* Guarded by sched.lock. */
-    ag__m *all_link;          /* Guarded by sched.lock; of foreign ones by their list's lock. */
+    ag__m *idle_link; /* Guarded by sched.lock. */
+    ag__m *all_link;  /* Guarded by sched.lock; of foreign ones by their list's lock. */
     int tid;
-    uint32_t world;           /* which ag_run it belongs to */
+    uint32_t world; /* which ag_run it belongs to */
     void *altstack;
     _Atomic uint32_t die;
 #if AG__ASAN
@@ -130,8 +136,8 @@ struct ag__m {
 #if AG__TSAN
     void *tsan_fiber;
 #endif
-    uint64_t foreign_random;  /* Owner. */
-    ag__g own_g;              /* of a foreign thread */
+    uint64_t foreign_random; /* Owner. */
+    ag__g own_g;             /* of a foreign thread */
 };
 
 enum { AG__RING = AG__SIZE(256, 4), AG__STACK_CACHE = AG__SIZE(16, 2), AG__G_BATCH = 32 };
@@ -153,14 +159,14 @@ typedef struct ag__heap {
 struct ag__p {
     _Atomic(ag__m *) m; /* Guarded by the handshake. */
     int index;
-    bool idle, retired; /* Guarded by sched.lock. */
-    ag__p *idle_link;   /* Guarded by sched.lock. */
+    bool idle, retired;    /* Guarded by sched.lock. */
+    ag__p *idle_link;      /* Guarded by sched.lock. */
     _Atomic uint32_t poke; /* Somebody wants a full look: timers, poller, stop. */
 
     /* The local queue. Plain inside an open owner section or while holding `thief`; see runq.h. */
     _Atomic uint32_t owner_in;
     _Atomic uint32_t bias_in; /* this P's thread holds biased locks; see bias.h */
-    _Atomic uint32_t tick; /* Written by the owner: goroutines run. */
+    _Atomic uint32_t tick;    /* Written by the owner: goroutines run. */
     _Atomic(ag__g *) next;
     _Atomic uint32_t head, tail;
     _Atomic uint32_t credit; /* a wake-up for `next` alone is allowed; given by the monitor */
@@ -194,22 +200,22 @@ struct ag__sched {
     _Atomic int64_t coarse_now;                           /* the monitor's clock */
 
     _Alignas(AG__CACHE_LINE) ag__lock lock;
-    _Atomic uint32_t queue_count;    /* of the global queue; written under its lock */
-    ag__p *idle_p;                   /* Guarded by lock. */
-    ag__m *idle_m;                   /* Guarded by lock. */
-    ag__m *all_m;                    /* Guarded by lock. */
-    int m_count, m_idle;             /* Guarded by lock. */
+    _Atomic uint32_t queue_count; /* of the global queue; written under its lock */
+    ag__p *idle_p;                /* Guarded by lock. */
+    ag__m *idle_m;                /* Guarded by lock. */
+    ag__m *all_m;                 /* Guarded by lock. */
+    int m_count, m_idle;          /* Guarded by lock. */
     int m_max;
-    ag__p **p_all;                   /* Constant while running, but for ag_procs. */
+    ag__p **p_all; /* Constant while running, but for ag_procs. */
     _Atomic int p_count;
     _Atomic int p_made;
     _Atomic int detached_running, detached_blocked;
     int running_max;
 
-    _Atomic uint32_t suspicious;     /* all asleep, but for threads that are not ours */
+    _Atomic uint32_t suspicious; /* all asleep, but for threads that are not ours */
     _Atomic int outside_waits;
-    _Atomic int64_t poll_waiters;    /* goroutines and wishes that wait for descriptors */
-    _Atomic int64_t created, ended;  /* by those without a P */
+    _Atomic int64_t poll_waiters;   /* goroutines and wishes that wait for descriptors */
+    _Atomic int64_t created, ended; /* by those without a P */
     _Atomic int64_t id_block;
     _Atomic int64_t handed_on, polls;
     _Atomic uint32_t stopping;
@@ -217,8 +223,8 @@ struct ag__sched {
     _Atomic uint32_t monitor_word;   /* futex of the monitor */
     _Atomic uint32_t monitor_asleep; /* all idle, waits without limit */
     _Atomic uint32_t monitor_gone;
-    _Atomic uint32_t main_done;      /* futex of ag_run */
-    _Atomic uint32_t exits;          /* futex: threads that ended */
+    _Atomic uint32_t main_done; /* futex of ag_run */
+    _Atomic uint32_t exits;     /* futex: threads that ended */
     uint32_t world;
     int64_t spin_ns;
     size_t stack_size;
@@ -233,7 +239,9 @@ extern struct ag__sched ag__sched AG__HIDDEN;
 
 /* The thread's M; of a thread never seen, a shared one that is always revoked. */
 extern _Thread_local ag__m *ag__tls_m __attribute__((tls_model("initial-exec"))) AG__HIDDEN;
-static inline ag__m *ag__m_now(void) { return (ag__m *)AG__TLS_LOAD(ag__tls_m); }
+static inline ag__m *ag__m_now(void) {
+    return (ag__m *)AG__TLS_LOAD(ag__tls_m);
+}
 
 /*
  * Enters the runtime. Afterwards this thread holds a P (but for foreign threads and goroutines
@@ -255,10 +263,14 @@ static inline void ag__leave(ag__m *m) {
     atomic_store_explicit(&m->inside, 0, memory_order_release);
 }
 
-static inline ag__g *ag__g_of(ag__m *m) { return m->g; }
+static inline ag__g *ag__g_of(ag__m *m) {
+    return m->g;
+}
 
 /* A foreign thread or one in an odd state has no P. */
-static inline bool ag__is_foreign(ag__m *m) { return m->foreign; }
+static inline bool ag__is_foreign(ag__m *m) {
+    return m->foreign;
+}
 
 #include "sched/bias.h"
 

@@ -53,12 +53,12 @@ typedef struct ag__timer ag__timer;
 /* Runs inside the runtime, on some M with or without a P; must not park. */
 typedef void (*ag__timer_fn)(ag__m *m, ag__timer *t, uint64_t arg, int64_t now);
 struct ag__timer {
-    int64_t when;             /* Guarded by the heap's lock. INT64_MAX: not pending. */
-    int64_t pushed;           /* Guarded by the heap's lock: the time of its entry. */
+    int64_t when;                    /* Guarded by the heap's lock. INT64_MAX: not pending. */
+    int64_t pushed;                  /* Guarded by the heap's lock: the time of its entry. */
     _Atomic(struct ag__heap *) heap; /* The heap that has an entry for us, else NULL. */
-    _Atomic uint32_t seq;     /* Entries with another number are stale. */
-    ag__timer_fn fn;          /* Guarded by the heap's lock. */
-    uint64_t arg;             /* Guarded by the heap's lock. */
+    _Atomic uint32_t seq;            /* Entries with another number are stale. */
+    ag__timer_fn fn;                 /* Guarded by the heap's lock. */
+    uint64_t arg;                    /* Guarded by the heap's lock. */
 };
 
 /* Entry and exit of the runtime; see rt.h for the inline parts. */
@@ -109,6 +109,13 @@ void ag__g_end(void) __attribute__((noreturn));
 /* Shows every record that is not free to visit, until it returns false. Stops nobody. */
 void ag__g_each(bool (*visit)(ag__g *, void *), void *arg);
 int64_t ag__g_created(void);
+/* Fills in the stack sizes that were ever used; returns how many. */
+enum { AG__STACK_SIZES = 17 };
+typedef struct ag__stack_size_info {
+    size_t bytes, high_water;
+    int64_t in_use;
+} ag__stack_size_info;
+int ag__stack_sizes(ag__stack_size_info ret_sizes[AG__STACK_SIZES]);
 void ag__stack_stats(int64_t *ret_count, int64_t *ret_bytes);
 
 /* --- The network poller: one record per registered descriptor, type-stable memory. --- */

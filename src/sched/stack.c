@@ -20,19 +20,18 @@
  * Refused: one mapping per stack (65,530 of them is the system's limit); MAP_GROWSDOWN; malloc.
  */
 #include "sched/inner.h"
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SPAN_BYTES ((size_t)64 << 20)
-enum { CLASS_MIN_SHIFT = 14, CLASSES = 17, GUARD_BATCH = 64, KEEP = 64 * 1024 };
+enum { CLASS_MIN_SHIFT = 14, CLASSES = AG__STACK_SIZES, GUARD_BATCH = 64, KEEP = 64 * 1024 };
 
 struct class {
     ag__lock lock;
-    char *free;        /* Guarded by lock: linked through `links`. */
-    char *fresh, *end; /* Guarded by lock: ready slots not yet used. */
-    char *raw, *raw_end; /* Guarded by lock: the span's part without guards. */
+    char *free;             /* Guarded by lock: linked through `links`. */
+    char *fresh, *end;      /* Guarded by lock: ready slots not yet used. */
+    char *raw, *raw_end;    /* Guarded by lock: the span's part without guards. */
     _Atomic int64_t in_use; /* Written under lock; counts those in the Ps' caches, too. */
     _Atomic size_t high_water;
     _Atomic uint32_t turn;
@@ -52,7 +51,9 @@ static int class_of(size_t bytes) {
     return c;
 }
 
-static size_t class_bytes(int c) { return (size_t)1 << (CLASS_MIN_SHIFT + c); }
+static size_t class_bytes(int c) {
+    return (size_t)1 << (CLASS_MIN_SHIFT + c);
+}
 
 static AG__COLD __attribute__((noreturn)) void no_stack(const char *why) {
     static char text[256];
@@ -106,7 +107,9 @@ static void prepare(struct class *k, size_t slot) {
     k->end = k->raw += n * slot;
 }
 
-static char **link_of(char *lo, size_t slot) { return (char **)(lo + slot) - 1; }
+static char **link_of(char *lo, size_t slot) {
+    return (char **)(lo + slot) - 1;
+}
 
 /* Takes up to `want` slots, at least one. */
 static uint32_t take_central(int c, char **ret_slots, uint32_t want) {
@@ -157,7 +160,9 @@ static void give_central(int c, char *const *slots, uint32_t n) {
 
 static int default_class; /* Constant while a world runs. */
 
-void ag__stack_init(void) { default_class = class_of(ag__s.stack_size); }
+void ag__stack_init(void) {
+    default_class = class_of(ag__s.stack_size);
+}
 
 void ag__stack_bind(ag__m *m, ag__g *g) {
     ag__p *p = m->p;
@@ -203,6 +208,19 @@ void ag__stack_release(ag__m *m, ag__g *g) {
 void ag__stack_p_drop(ag__p *p) {
     give_central(default_class, p->stacks, p->stack_count);
     p->stack_count = 0;
+}
+
+int ag__stack_sizes(ag__stack_size_info ret_sizes[AG__STACK_SIZES]) {
+    int n = 0;
+    for (int c = 0; c < CLASSES; c++) {
+        struct class *k = &region.classes[c];
+        if (atomic_load_explicit(&k->in_use, AG__RLX) == 0 && !k->end)
+            continue;
+        ret_sizes[n].bytes = class_bytes(c);
+        ret_sizes[n].in_use = atomic_load_explicit(&k->in_use, AG__RLX);
+        ret_sizes[n++].high_water = atomic_load_explicit(&k->high_water, AG__RLX);
+    }
+    return n;
 }
 
 void ag__stack_stats(int64_t *ret_count, int64_t *ret_bytes) {
@@ -275,4 +293,6 @@ static bool on_fault(int sig, void *addr, void *context) {
     ag__os_exit_now(2);
 }
 
-void ag__stack_overflow_install(void) { ag__os_fault_install(on_fault); }
+void ag__stack_overflow_install(void) {
+    ag__os_fault_install(on_fault);
+}

@@ -20,7 +20,9 @@ void (*ag__on_stop)(void);
 
 enum { STACK_DEFAULT = 256 * 1024, STACK_MIN = 16 * 1024 };
 
-static void main_entry(void) { ag__s.result = ag__s.main_fn(ag__s.main_arg); }
+static void main_entry(void) {
+    ag__s.result = ag__s.main_fn(ag__s.main_arg);
+}
 
 /* Main has ended, in any way but by ag_goexit, after which the others go on. */
 static void main_end(void *unused) {
@@ -44,7 +46,9 @@ static int configure(const ag_config *c) {
     if (procs == 0)
         procs = ag__os_cpus();
     ag__s.p_count = (int)(procs > AG__PROCS_MAX ? AG__PROCS_MAX : procs);
-    ag__s.stack_size = stack == 0 ? STACK_DEFAULT : (size_t)stack < STACK_MIN ? STACK_MIN : (size_t)stack;
+    if (stack == 0)
+        stack = STACK_DEFAULT;
+    ag__s.stack_size = stack < STACK_MIN ? STACK_MIN : (size_t)stack;
     ag__s.m_max = threads == 0 ? 10000 : (int)threads;
     ag__s.running_max = running == 0 ? 4 * (int)procs : (int)running;
     ag__s.spin_ns = spin == 0 ? 50000 : spin < 0 ? 0 : spin * 1000;
@@ -163,10 +167,8 @@ static void mark_lost(void) {
 static bool unlink_waiter(ag__g *g, void *unused) {
     (void)unused;
     int reason = atomic_load_explicit(&g->reason, AG__RLX);
-    if (!(g->flags & AG__GF_LOST) &&
-        atomic_load_explicit(&g->state, AG__RLX) == AG__G_WAITING &&
-        (reason == AG__WAIT_CHAN_SEND || reason == AG__WAIT_CHAN_RECV ||
-         reason == AG__WAIT_SELECT))
+    if (!(g->flags & AG__GF_LOST) && atomic_load_explicit(&g->state, AG__RLX) == AG__G_WAITING &&
+        (reason == AG__WAIT_CHAN_SEND || reason == AG__WAIT_CHAN_RECV || reason == AG__WAIT_SELECT))
         g->unlink(g->unlink_arg);
     return true;
 }
@@ -253,7 +255,9 @@ int ag_run_with(const ag_config *config, int (*fn)(void *), void *arg) {
     return r;
 }
 
-int ag_run(int (*fn)(void *), void *arg) { return ag_run_with(NULL, fn, arg); }
+int ag_run(int (*fn)(void *), void *arg) {
+    return ag_run_with(NULL, fn, arg);
+}
 
 int ag_procs(int n) {
     if (n < 0 || n > AG__PROCS_MAX)

@@ -120,15 +120,16 @@ static ag__m *switch_to_loop(ag__m *m, ag__g *from) {
     return m;
 }
 
-void ag__switch_out(ag__m *m, ag__g *g) { switch_to_loop(m, g); }
+void ag__switch_out(ag__m *m, ag__g *g) {
+    switch_to_loop(m, g);
+}
 
 /* The next goroutine to switch to directly, with a stack; NULL: let the loop look. The owner
  * section of p is open and stays open. */
 static inline ag__g *pick(ag__m *m, ag__p *p) {
     uint32_t tick = atomic_load_explicit(&p->tick, AG__RLX) + 1;
     atomic_store_explicit(&p->tick, tick, AG__RLX);
-    if (AG__UNLIKELY((tick & 63) == 0 || m->locked_g ||
-                     atomic_load_explicit(&p->poke, AG__RLX)))
+    if (AG__UNLIKELY((tick & 63) == 0 || m->locked_g || atomic_load_explicit(&p->poke, AG__RLX)))
         return NULL;
     ag__g *g = ag__rq_pop(p);
     if (!g)
@@ -421,7 +422,9 @@ static void goroutine_main(void) {
 }
 
 void ag__goroutine_entry(void);
-void ag__goroutine_entry(void) { goroutine_main(); }
+void ag__goroutine_entry(void) {
+    goroutine_main();
+}
 
 void ag__g_end(void) {
     ag__g *g = ag__m_now()->g;

@@ -113,8 +113,7 @@ static void leave_behind(ag__timer *t, ag__heap *h) {
 }
 
 /* Raises a pending or stopped entry in place, or leaves it behind. True when raised. */
-static bool rearm_in_place(ag__timer *t, ag__heap *h, int64_t when, ag__timer_fn fn,
-                           uint64_t arg) {
+static bool rearm_in_place(ag__timer *t, ag__heap *h, int64_t when, ag__timer_fn fn, uint64_t arg) {
     ag__lock_acquire(&h->lock);
     bool done = false;
     if (atomic_load_explicit(&t->heap, AG__RLX) == h) {

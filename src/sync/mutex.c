@@ -184,8 +184,8 @@ static bool spin(struct mutex *x) {
             ag__cpu_pause();
         uint32_t s = state_of(x);
         if (!(s & (LOCKED | STARVING)) &&
-            atomic_compare_exchange_strong_explicit(&x->state, &s, s | LOCKED,
-                                                    memory_order_acquire, memory_order_relaxed))
+            atomic_compare_exchange_strong_explicit(&x->state, &s, s | LOCKED, memory_order_acquire,
+                                                    memory_order_relaxed))
             return true;
     }
     return false;

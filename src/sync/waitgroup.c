@@ -16,7 +16,7 @@ struct waiter {
 
 struct group {
     ag__bias lock;
-    int32_t counter;     /* Guarded by lock. */
+    int32_t counter; /* Guarded by lock. */
     int32_t unused;
     struct waiter *head; /* Guarded by lock. */
 };
@@ -52,8 +52,12 @@ static inline void add(struct group *w, int n, void *pc) {
     ag__leave(m);
 }
 
-void ag_wg_add(ag_wg *wg, int n) { add((struct group *)wg, n, __builtin_return_address(0)); }
-void ag_wg_done(ag_wg *wg) { add((struct group *)wg, -1, __builtin_return_address(0)); }
+void ag_wg_add(ag_wg *wg, int n) {
+    add((struct group *)wg, n, __builtin_return_address(0));
+}
+void ag_wg_done(ag_wg *wg) {
+    add((struct group *)wg, -1, __builtin_return_address(0));
+}
 
 void ag_wg_wait(ag_wg *wg) {
     struct group *w = (struct group *)wg;
@@ -70,7 +74,9 @@ void ag_wg_wait(ag_wg *wg) {
     AG__HB_ACQUIRE(w);
 }
 
-static void end(void *wg) { add(wg, -1, NULL); }
+static void end(void *wg) {
+    add(wg, -1, NULL);
+}
 
 int64_t ag__wg_go(ag_wg *wg, const struct ag__site *site, ag__fn fn, const intptr_t args[6]) {
     ag_wg_add(wg, 1);

@@ -26,7 +26,8 @@ HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent.parent / "include"
 MARK = re.compile(r"^// (thread|address|clean|procs): (.+)$", re.M)
 REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error:")
-FLAGS = {"thread": ["-fsanitize=thread", "-DAG_TSAN=1"], "address": ["-fsanitize=address,undefined"]}
+FLAGS = {"thread": ["-fsanitize=thread", "-DAG_TSAN=1"],
+         "address": ["-fsanitize=address,undefined"]}
 
 
 def read_suite(build):

@@ -191,7 +191,7 @@ static void read_under_deadlines(ag_conn *c, atomic_llong *bytes, ag_wg *wg) {
         if (n > 0)
             atomic_fetch_add(bytes, n);
         else
-            ag_yield();
+            ag_set_read_deadline(c, 0); /* until the next one sets it */
     }
     ag_wg_done(wg);
 }

@@ -7,7 +7,9 @@
 
 #define AG__ARCH_NAME "x86-64"
 
-static inline void ag__cpu_pause(void) { __asm__ volatile("pause" ::: "memory"); }
+static inline void ag__cpu_pause(void) {
+    __asm__ volatile("pause" ::: "memory");
+}
 
 /* Reads the thread-local pointer `sym` anew each time: volatile, so that no compiler keeps the
  * value or its address over a call that may change threads. */

@@ -88,6 +88,15 @@ static void walk(const char *mount, const char *root, const char *group, bool v2
     }
 }
 
+/* Whether `word` is in a list with commas. */
+static bool has_word(const char *list, const char *word) {
+    size_t n = strlen(word);
+    for (const char *at = list; at; at = strchr(at, ','), at = at ? at + 1 : NULL)
+        if (strncmp(at, word, n) == 0 && (at[n] == 0 || at[n] == ','))
+            return true;
+    return false;
+}
+
 /* The mount point of the v2 hierarchy, or of the v1 one with the cpu controller. */
 static bool find_mount(bool v2, char *ret_mount, char *ret_root) {
     FILE *f = fopen("/proc/self/mountinfo", "re");
@@ -103,8 +112,7 @@ static bool find_mount(bool v2, char *ret_mount, char *ret_root) {
         if (v2)
             found = strcmp(type, "cgroup2") == 0;
         else if (strcmp(type, "cgroup") == 0)
-            for (char *word = strtok(options, ","); word; word = strtok(NULL, ","))
-                found = found || strcmp(word, "cpu") == 0;
+            found = has_word(options, "cpu");
     }
     fclose(f);
     return found;
@@ -127,8 +135,7 @@ static bool find_group(bool v2, char *ret_group) {
         if (v2)
             found = *names == 0;
         else
-            for (char *word = strtok(names, ","); word && !found; word = strtok(NULL, ","))
-                found = strcmp(word, "cpu") == 0;
+            found = has_word(names, "cpu");
         if (found)
             snprintf(ret_group, 4096, "%s", path);
     }

@@ -87,7 +87,7 @@ bool ag__os_guard_is_free(void) {
 }
 
 static int guard_markers(char *base, size_t stride, size_t count) {
-    enum { BATCH = 64 }; /* small: this may run on a goroutine's stack */
+    enum { BATCH = 64 };     /* small: this may run on a goroutine's stack */
     const int self = -10001; /* PIDFD_SELF_THREAD_GROUP, Linux 6.14 */
     size_t page = ag__os_page();
     struct iovec v[BATCH];
@@ -212,8 +212,8 @@ enum { ALTSTACK_BYTES = 64 * 1024 };
 
 void *ag__os_altstack_new(void) {
     int saved = errno;
-    void *p = mmap(NULL, ALTSTACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                   0);
+    void *p =
+        mmap(NULL, ALTSTACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) {
         errno = saved;
         return NULL;

@@ -36,8 +36,12 @@ static int64_t read_clock(clockid_t id) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-int64_t ag__os_now(void) { return read_clock(CLOCK_MONOTONIC); }
-int64_t ag__os_wall(void) { return read_clock(CLOCK_REALTIME); }
+int64_t ag__os_now(void) {
+    return read_clock(CLOCK_MONOTONIC);
+}
+int64_t ag__os_wall(void) {
+    return read_clock(CLOCK_REALTIME);
+}
 
 int64_t ag__os_thread_cpu(int tid) {
     /* The kernel's encoding of the CPU clock of one thread (clock_getcpuclockid(3) has it for
@@ -56,7 +60,9 @@ uint64_t ag__os_random(void) {
 
 static _Atomic int threads_started;
 
-int ag__os_threads_started(void) { return atomic_load(&threads_started); }
+int ag__os_threads_started(void) {
+    return atomic_load(&threads_started);
+}
 
 int ag__os_threads(void) {
     int saved = errno, n = 0;
@@ -114,10 +120,18 @@ int ag__os_thread_start(void (*fn)(void *), void *arg, const char *name) {
     return -r;
 }
 
-int ag__os_tid(void) { return (int)syscall(SYS_gettid); }
-int ag__os_pid(void) { return (int)getpid(); }
-void ag__os_yield(void) { sched_yield(); }
-int *ag__os_errno(void) { return &errno; }
+int ag__os_tid(void) {
+    return (int)syscall(SYS_gettid);
+}
+int ag__os_pid(void) {
+    return (int)getpid();
+}
+void ag__os_yield(void) {
+    sched_yield();
+}
+int *ag__os_errno(void) {
+    return &errno;
+}
 
 void ag__os_sleep(int64_t ns) {
     int saved = errno;
@@ -130,7 +144,9 @@ void ag__os_sleep(int64_t ns) {
 static pthread_key_t exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static void (*exit_fn)(void *);
-static void exit_run(void *value) { exit_fn(value); }
+static void exit_run(void *value) {
+    exit_fn(value);
+}
 static void exit_init(void) {
     if (pthread_key_create(&exit_key, exit_run) != 0)
         ag__throw("no thread-specific key left");
@@ -142,7 +158,9 @@ int ag__os_at_thread_exit(void (*fn)(void *), void *value) {
     return -pthread_setspecific(exit_key, value);
 }
 
-int ag__os_at_fork(void (*fn)(void)) { return -pthread_atfork(NULL, NULL, fn); }
+int ag__os_at_fork(void (*fn)(void)) {
+    return -pthread_atfork(NULL, NULL, fn);
+}
 
 void ag__os_futex_wait(_Atomic uint32_t *word, uint32_t expect, int64_t timeout_ns) {
     int saved = errno;
@@ -168,7 +186,9 @@ static void fence_init(void) {
 }
 
 static pthread_once_t init_once = PTHREAD_ONCE_INIT;
-void ag__os_init(void) { pthread_once(&init_once, fence_init); }
+void ag__os_init(void) {
+    pthread_once(&init_once, fence_init);
+}
 
 void ag__fence_heavy(void) {
     if (ag__fence_full) {
@@ -210,10 +230,23 @@ int64_t ag__os_env(const char *name, int64_t otherwise) {
     if (end == text)
         return otherwise;
     switch (*end) {
-    case 'k': case 'K': v <<= 10; end++; break;
-    case 'm': case 'M': v <<= 20; end++; break;
-    case 'g': case 'G': v <<= 30; end++; break;
-    default: break;
+    case 'k':
+    case 'K':
+        v <<= 10;
+        end++;
+        break;
+    case 'm':
+    case 'M':
+        v <<= 20;
+        end++;
+        break;
+    case 'g':
+    case 'G':
+        v <<= 30;
+        end++;
+        break;
+    default:
+        break;
     }
     return *end ? otherwise : v;
 }
@@ -232,4 +265,6 @@ void ag__os_write_err(const char *text, size_t n) {
     errno = saved;
 }
 
-void ag__os_exit_now(int status) { _exit(status); }
+void ag__os_exit_now(int status) {
+    _exit(status);
+}

@@ -10,7 +10,7 @@
  * atomics only.
  */
 #include "os/sig.h"
-#include "base/compiler.h"
+#include "base/base.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>

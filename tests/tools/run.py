@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The tool `aglet` and its labs, as a user runs them.
+
+    tests/tools/run.py BUILD_DIR
+
+Each lab runs with --quick; its table must hold the article's figures, measured ones above zero, and
+what the labs claim: a deferred call costs no heap, block scope closes every file, a busy goroutine
+does not stop a ticker. Each claim has its opposite in the same table (a heap record, a loop that
+does not close, a scheduler that only cooperates), so that a method that sees nothing is noticed.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BUILD = Path(sys.argv[1]).resolve()
+TOOL = BUILD / "bin" / "aglet"
+LIMIT_S = 300
+HAS_GO = shutil.which("go") is not None
+
+
+class Skip(Exception):
+    """Something is missing."""
+
+
+def run(*args, tool=TOOL, **env):
+    """(status, what it printed on both)"""
+    done = subprocess.run([tool, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=LIMIT_S, env={**os.environ, **env})
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def need(truth, what):
+    if not truth:
+        raise AssertionError(what)
+
+
+def number(cell):
+    """The first number of a cell, or None."""
+    found = re.search(r"\d+(?:\.\d+)?", cell)
+    return float(found.group()) if found else None
+
+
+class Table:
+    """What a lab printed: cells by the beginning of the row and the name of the column."""
+
+    def __init__(self, lab, **env):
+        status, self.text = run("lab", lab, "--quick", **env)
+        need(status == 0, f"status {status}:\n{self.text}")
+        lines = [[cell.strip() for cell in line.split(" | ")]
+                 for line in self.text.splitlines() if " | " in line]
+        need(len(lines) > 1, f"no table:\n{self.text}")
+        self.columns, self.rows = lines[0], lines[1:]
+
+    def cell(self, row, column):
+        rows = [cells for cells in self.rows if cells[0].startswith(row)]
+        need(len(rows) == 1, f"{len(rows)} rows `{row}`:\n{self.text}")
+        return rows[0][self.columns.index(column)]
+
+    def is_(self, row, column, expected):
+        actual = self.cell(row, column)
+        need(actual == expected, f"{row}, {column}: `{actual}`, expected `{expected}`")
+
+    def above_zero(self, row, column):
+        value = number(self.cell(row, column))
+        need(value is not None and value > 0, f"{row}, {column} is not above 0:\n{self.text}")
+        return value
+
+    def go(self, row, column="Go here"):
+        """Go's cell where there is Go."""
+        if HAS_GO:
+            self.above_zero(row, column)
+
+
+def tool_helps():
+    for args in ([], ["help"], ["--help"]):
+        status, text = run(*args)
+        need(status == 0, f"status {status}")
+        for word in ("lab", "version", "help"):
+            need(f"aglet {word} " in text, f"no {word} in:\n{text}")
+
+
+def tool_refuses_an_unknown_word():
+    status, text = run("unknown")
+    need(status == 2 and "unknown" in text, f"status {status}: {text}")
+
+
+def tool_version_is_the_build_s():
+    version = re.search(r"project\(aglet VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text())
+    for args in (["version"], ["--version"]):
+        status, text = run(*args)
+        need(status == 0 and text == f"aglet {version.group(1)}\n", text)
+
+
+def tool_tells_of_a_full_disk():
+    if not Path("/dev/full").exists():
+        raise Skip("/dev/full")
+    with open("/dev/full", "w") as full:
+        status = subprocess.run([TOOL, "help"], stdout=full).returncode
+    need(status == 1, f"status {status}")
+
+
+def lab_lists_all_labs():
+    status, text = run("lab")
+    need(status == 0, f"status {status}")
+    for source in (ROOT / "examples" / "lab").glob("*.c"):
+        need(re.search(rf"^ +{source.stem} +\S+ \S+", text, re.M), f"no {source.stem} in:\n{text}")
+
+
+def lab_refuses_an_unknown_lab():
+    for name in ("unknown", "../hello", ""):
+        status, text = run("lab", name)
+        need(status == 2 and "no lab" in text, f"status {status}: {text}")
+    status, text = run("lab", "spawn", "--unknown")
+    need(status == 2 and "usage" in text, f"status {status}: {text}")
+
+
+def lab_is_found_when_installed():
+    with tempfile.TemporaryDirectory() as place:
+        for folder in ("bin", "libexec/aglet"):
+            os.makedirs(f"{place}/{folder}")
+        shutil.copy(TOOL, f"{place}/bin/aglet")
+        tool = Path(place) / "bin" / "aglet"
+        status, text = run("lab", tool=tool)
+        need(status == 1 and "no labs" in text, f"status {status}: {text}")
+        shutil.copy(BUILD / "bin" / "lab-defer-loop", f"{place}/libexec/aglet/")
+        status, text = run("lab", tool=tool)
+        need(status == 0 and text.split()[0] == "defer-loop", f"status {status}: {text}")
+        status, text = run("lab", "defer-loop", tool=tool)
+        need(status == 0 and "10000, all" in text, f"status {status}: {text}")
+
+
+def lab_runs_without_go():
+    table = Table("defer-loop", PATH="/nonexistent")
+    table.is_("defer in the loop", "Go here", "not installed")
+    table.is_("defer in the loop", "aglet here", "10000, all")
+
+
+def lab_says_when_go_does_not_build():
+    if not HAS_GO:
+        raise Skip("go")
+    with tempfile.TemporaryDirectory() as place:
+        os.mkdir(f"{place}/defer-loop")
+        Path(place, "go.mod").write_text("module lab\n\ngo 1.21\n")
+        Path(place, "defer-loop", "main.go").write_text("package main\n\nfunc main() { none() }\n")
+        for folder in (place, f"{place}/none"):
+            table = Table("defer-loop", AGLET_LAB_GO=folder)
+            table.is_("defer in the loop", "Go here", "did not build")
+            table.is_("defer in the loop", "aglet here", "10000, all")
+
+
+def lab_leaves_nothing_behind():
+    with tempfile.TemporaryDirectory() as place:
+        Table("defer-loop", TMPDIR=place)
+        # Go's own cache of builds may be anywhere, but not here.
+        need(not os.listdir(place), f"left: {os.listdir(place)}")
+
+
+def lab_spawn():
+    table = Table("spawn")
+    table.is_("start, run, end", "article: thread", "~1000000 ns")
+    table.is_("start, run, end", "article: goroutine", "~200 ns")
+    thread = table.above_zero("start, run, end", "thread here")
+    ours = table.above_zero("start, run, end", "aglet here")
+    need(ours < thread, "starting a goroutine is not cheaper than starting a thread")
+    need(table.above_zero("memory while it waits", "aglet here") < 16384, table.text)
+    table.above_zero("start, run, wait", "aglet here")
+    table.is_("stack it may use", "aglet here", "256 KiB")
+    table.is_("alive at once", "article: goroutine", "millions")
+    table.is_("alive at once", "aglet here", "20000")
+    table.go("start, run, end")
+    table.go("memory while it waits")
+
+
+def lab_defer_cost():
+    table = Table("defer-cost")
+    table.is_("heap, in the main flow", "article", "0 B")
+    table.is_("heap, in a goroutine", "article", "32 B")
+    table.is_("instructions beyond a plain call", "article", "~15")
+    table.is_("the same for two", "article", "~30+")
+    table.is_("1,000,000 x lock, deferred unlock", "article", "48.7 ms")
+    table.is_("1,000,000 x lock, direct unlock", "article", "32.1 ms")
+    for where in ("in the main flow", "in a goroutine", "in a loop"):
+        table.is_(f"heap, {where}", "aglet here", "0.0 B")
+    table.go("heap, in a loop")
+    for row in ("a plain call", "the same call deferred", "1,000,000 x lock, direct unlock",
+                "1,000,000 x lock, deferred unlock"):
+        table.above_zero(row, "aglet here")
+        table.go(row)
+    if "n/a" in table.cell("the same for two", "aglet here"):
+        raise Skip("permission to single-step a child")
+    one = table.above_zero("instructions beyond a plain call", "aglet here")
+    two = table.above_zero("the same for two", "aglet here")
+    need(1.5 * one < two < 3 * one, f"two deferred calls are not two: {one}, {two}")
+    table.go("instructions beyond a plain call")
+
+
+def lab_defer_loop():
+    table = Table("defer-loop")
+    table.is_("defer in the loop", "article", "descriptors run out")
+    table.is_("defer in the loop", "aglet here", "10000, all")
+    table.is_("open at once", "aglet here", "1")
+    control = table.cell("no close at all", "aglet here")
+    need("then: Too many open files" in control, f"the limit is not there: {control}")
+    if HAS_GO:
+        piled_up = table.cell("defer in the loop", "Go here")
+        need("then: Too many open files" in piled_up, f"Go: {piled_up}")
+        table.is_("a function literal around the body", "Go here", "10000, all")
+
+
+def lab_hog():
+    table = Table("hog")
+    table.is_("an endless loop", "article", "the others starve")
+    rows = [cells[0] for cells in table.rows]
+    need(len(rows) == 4, f"rows: {rows}")
+    for row in rows:
+        table.above_zero(row, "aglet here")
+        table.go(row)
+    text = table.cell("an endless loop", "aglet here")
+    longest, percent, busy = (float(n) for n in re.findall(r"\d+(?:\.\d+)?", text))
+    need(longest < busy / 2 and percent > 1, f"the ticker stood still: {text}")
+    if HAS_GO:
+        text = table.cell("an endless loop", "Go here, cooperative")
+        longest, percent, busy = (float(n) for n in re.findall(r"\d+(?:\.\d+)?", text))
+        need(longest > busy * 0.9, f"nobody starved where all must cooperate: {text}")
+
+
+def lab_churn():
+    table = Table("churn")
+    table.is_("channel, deferred close", "article", "217 us")
+    table.is_("channel, explicit close", "article", "98 us")
+    for what in ("channel", "file"):
+        for how in ("deferred", "explicit"):
+            table.above_zero(f"{what}, {how} close", "aglet here")
+            table.go(f"{what}, {how} close")
+    table.above_zero("rate kept", "aglet here")
+
+
+TESTS = [tool_helps, tool_refuses_an_unknown_word, tool_version_is_the_build_s,
+         tool_tells_of_a_full_disk, lab_lists_all_labs, lab_refuses_an_unknown_lab,
+         lab_is_found_when_installed, lab_runs_without_go, lab_says_when_go_does_not_build,
+         lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn]
+
+
+def main():
+    suite = BUILD / "suite.txt"
+    unfit = suite.exists() and re.search(r"^(sanitize|emulator) \S", suite.read_text(), re.M)
+    passed = failed = skipped = 0
+    for test in TESTS:
+        name = test.__name__
+        try:
+            if not TOOL.exists():
+                raise AssertionError(f"{TOOL} is not built")
+            if unfit:
+                raise Skip("a build that runs at its own speed")
+            test()
+            passed += 1
+            print(f"ok {name}")
+        except Skip as missing:
+            skipped += 1
+            print(f"skipped {name}: {missing}")
+        except (AssertionError, subprocess.TimeoutExpired, ValueError) as why:
+            failed += 1
+            print(f"FAILED {name}: {why}".replace("\n", "\n    "))
+        sys.stdout.flush()
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
