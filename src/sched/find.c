@@ -235,7 +235,6 @@ AG__COLD void ag__wake_one(void) {
             /* Out of threads: who comes back takes the P; the monitor looks again. */
         }
     }
-    ag__monitor_nudge();
 }
 
 static bool any_queue(void) {
@@ -280,6 +279,9 @@ ag__p *ag__m_drop_p(ag__m *m) {
 void ag__m_set_p(ag__m *m, ag__p *p) {
     m->p = p;
     atomic_store_explicit(&p->m, m, memory_order_release);
+    /* The monitor sleeps while all Ps are idle. Partner: the heavy fence before it does. */
+    ag__fence_light();
+    ag__monitor_nudge();
 }
 
 /* --- Deadlock. --- */
@@ -392,7 +394,6 @@ static void idle(ag__m *m) {
     ag__lock_release(&ag__s.lock);
     if (p) {
         ag__m_set_p(m, p);
-        ag__monitor_nudge();
         /* Counts as searching, so that finding work wakes the next. */
         if (!m->searching) {
             m->searching = true;

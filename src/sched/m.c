@@ -29,6 +29,9 @@ void ag__m_bind(ag__m *m) {
     m->tid = ag__os_tid();
     m->errno_at = ag__os_errno();
     m->cxx = __cxa_get_globals ? __cxa_get_globals() : NULL;
+#if AG__ASAN
+    ag__os_thread_stack(&m->asan_bottom, &m->asan_size);
+#endif
 #if AG__TSAN
     m->tsan_fiber = __tsan_get_current_fiber();
 #endif

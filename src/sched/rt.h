@@ -111,6 +111,7 @@ struct ag__m {
     void *after_arg;
     ag__g *after_g;
     void *sched_sp; /* the suspended scheduler loop */
+    void *dead_sp;  /* of a goroutine that ended here; nobody goes back */
     void **cxx;     /* __cxa_get_globals() of this thread, NULL without C++ */
 
     ag__lock hand; /* Guards revoked != NONE transitions. */
@@ -129,9 +130,8 @@ struct ag__m {
     void *altstack;
     _Atomic uint32_t die;
 #if AG__ASAN
-    void *asan_fake;
-    const void *asan_bottom;
-    unsigned long asan_size;
+    const void *asan_bottom; /* Constant: the thread's own stack. */
+    size_t asan_size;
 #endif
 #if AG__TSAN
     void *tsan_fiber;

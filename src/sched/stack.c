@@ -160,6 +160,21 @@ static void give_central(int c, char *const *slots, uint32_t n) {
 
 static int default_class; /* Constant while a world runs. */
 
+/* Tells ASan whether the slot belongs to a goroutine. The link at its top is ours. */
+static inline void mark_used(char *lo, int c, bool used) {
+#if AG__ASAN
+    char *low = lo + ag__os_page(), *high = (char *)link_of(lo, class_bytes(c));
+    if (used)
+        __asan_unpoison_memory_region(low, (size_t)(high - low));
+    else
+        __asan_poison_memory_region(low, (size_t)(high - low));
+#else
+    (void)lo;
+    (void)c;
+    (void)used;
+#endif
+}
+
 void ag__stack_init(void) {
     default_class = class_of(ag__s.stack_size);
 }
@@ -178,9 +193,7 @@ void ag__stack_bind(ag__m *m, ag__g *g) {
     }
     g->stack_lo = lo;
     g->stack_hi = lo + class_bytes(c);
-#if AG__ASAN
-    __asan_unpoison_memory_region(lo + ag__os_page(), class_bytes(c) - ag__os_page());
-#endif
+    mark_used(lo, c, true);
     g->sp = ag__switch_prepare(g->stack_hi, ag__goroutine_entry);
 }
 
@@ -192,6 +205,7 @@ void ag__stack_release(ag__m *m, ag__g *g) {
     int c = class_of((size_t)(g->stack_hi - lo));
     g->stack_lo = g->stack_hi = NULL;
     g->sp = NULL;
+    mark_used(lo, c, false);
     if (c != default_class || !p) {
         give_central(c, &lo, 1);
         return;

@@ -379,16 +379,15 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
     if (next) {
         with_stack(m, next);
         exchange_thread_state(m, g, next);
-        void *sp = resume_begin(m, next), *unused;
+        void *sp = resume_begin(m, next);
 #if AG__ASAN
         asan_start(NULL, m, next);
 #endif
 #if AG__TSAN
         tsan_to(m, next);
 #endif
-        ag__switch(&unused, sp);
+        ag__switch(&m->dead_sp, sp);
     } else {
-        void *unused;
         ag__rq_close(p);
         m->g = NULL;
 #if AG__ASAN
@@ -397,7 +396,7 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
 #if AG__TSAN
         tsan_to(m, NULL);
 #endif
-        ag__switch(&unused, m->sched_sp);
+        ag__switch(&m->dead_sp, m->sched_sp);
     }
     __builtin_unreachable();
 }
@@ -454,7 +453,7 @@ static void run_one(ag__m *m, ag__g *g) {
 #endif
     ag__switch(&m->sched_sp, sp);
 #if AG__ASAN
-    __sanitizer_finish_switch_fiber(fake, &m->asan_bottom, &m->asan_size);
+    __sanitizer_finish_switch_fiber(fake, NULL, NULL);
 #endif
     after_switch(m);
 }
