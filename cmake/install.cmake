@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# Installs headers, libraries, the CMake package and the pkg-config files.
+# Installs headers, libraries, the tool, the labs, the CMake package and the pkg-config files.
 include(CMakePackageConfigHelpers)
 
 set(targets aglet aglet_static)
@@ -22,6 +22,15 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INC
         FILES_MATCHING PATTERN "*.h")
 if(TARGET aglet_tool)
     install(TARGETS aglet_tool DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+# The labs, where `aglet lab` looks for them, seen from its own folder; and their Go programs.
+if(lab_programs)
+    set_target_properties(${lab_programs} PROPERTIES
+                          INSTALL_RPATH "\$ORIGIN/../../${CMAKE_INSTALL_LIBDIR}")
+    install(TARGETS ${lab_programs} DESTINATION ${CMAKE_INSTALL_BINDIR}/../libexec/aglet)
+    install(DIRECTORY ${PROJECT_SOURCE_DIR}/examples/lab/go
+            DESTINATION ${CMAKE_INSTALL_BINDIR}/../share/aglet/lab)
 endif()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/aglet)

@@ -150,6 +150,9 @@ class Desk:
     def metrics(self):
         return parse_metrics(self.get("/metrics").text)
 
+    def metric(self, name):
+        return self.metrics()[name]["samples"][name]
+
     def stored(self):
         samples = self.metrics()["orders_stored"]["samples"]
         return {state: int(samples[f'orders_stored{{state="{state}"}}']) for state in STATES}
@@ -374,7 +377,8 @@ def wrong_requests_are_explained(directory):
             if status == 405:
                 check(method not in answer.headers["Allow"].split(", "), answer.headers["Allow"])
         check_equal(desk.stored(), dict.fromkeys(STATES, 0))
-        answer = desk.ask("POST", "/orders", body, {"Content-Type": "Application/JSON;charset=utf-8"})
+        answer = desk.ask("POST", "/orders", body,
+                          {"Content-Type": "Application/JSON;charset=utf-8"})
         check_equal(answer.status, 201)
         check_equal(desk.ask("HEAD", "/orders/1").text, "")
 
@@ -422,8 +426,7 @@ def garbage_does_no_harm(directory):
         check_equal(desk.raw(whole * 3).count(b"HTTP/1.1 201"), 3, "requests in one piece")
         check(not desk.ended(), f"it ended: {desk.errors[-20:]}")
         check_equal(desk.get("/healthz").status, 200)
-        check_equal(desk.metrics()["http_handler_panics_total"]["samples"],
-                    {"http_handler_panics_total": 0.0})
+        check_equal(desk.metric("http_handler_panics_total"), 0.0)
 
 
 @test
@@ -485,8 +488,7 @@ def an_order_is_cancelled_until_it_ships(directory):
         wait_for(lambda: desk.status_of(first) == "shipped", "shipping")
         check_equal(desk.cancel(first).status, 409, "shipped")
         desk.wait_until_all_shipped()
-        wait_for(lambda: desk.metrics()["orders_queue_length"]["samples"]["orders_queue_length"] == 0,
-                 "an empty queue")
+        wait_for(lambda: desk.metric("orders_queue_length") == 0, "an empty queue")
         check_equal(desk.status_of(second), "cancelled", "afterwards")
         check_equal(desk.stored(), {"accepted": 0, "shipping": 0, "shipped": 1, "cancelled": 1})
 
@@ -505,8 +507,7 @@ def a_full_queue_pushes_back(directory):
         check_equal({answer.status for answer in answers}, {201, 503})
         desk.wait_until_all_shipped()
         check_equal(desk.stored()["shipped"], 12 - len(refused))
-        samples = desk.metrics()["orders_queue_full_total"]["samples"]
-        check_equal(samples["orders_queue_full_total"], float(len(refused)))
+        check_equal(desk.metric("orders_queue_full_total"), float(len(refused)))
         check_equal(desk.post().status, 201, "when there is room again")
 
 
@@ -522,8 +523,7 @@ def begin_body(desk):
 def too_many_requests_are_turned_away(directory):
     with Desk(directory, "--max-requests", 2, "--timeout-ms", int(60000 * SLOW)) as desk:
         with begin_body(desk), begin_body(desk):
-            wait_for(lambda: desk.metrics()["orders_requests_in_progress"]["samples"]
-                     ["orders_requests_in_progress"] == 2, "two requests")
+            wait_for(lambda: desk.metric("orders_requests_in_progress") == 2, "two requests")
             answer = desk.get("/orders")
             check_equal((answer.status, answer.headers["Retry-After"]), (503, "1"))
             for path in ("/healthz", "/readyz", "/metrics", "/debug/goroutines", "/"):
@@ -742,8 +742,7 @@ def old_orders_wait_for_places(directory):
     with Desk(directory, "--workers", 2, "--carrier-ms", 0, "--queue", 2) as desk:
         desk.wait_until_all_shipped()
         check_equal(desk.stored()["shipped"], 100)
-        check_equal(desk.metrics()["orders_shipped_total"]["samples"]["orders_shipped_total"],
-                    100.0, "each one once")
+        check_equal(desk.metric("orders_shipped_total"), 100.0, "each one once")
 
 
 @test
@@ -766,8 +765,7 @@ def open_requests_are_answered_when_stopping(directory):
         with socket.create_connection(("127.0.0.1", desk.port), timeout=LIMIT_S) as s:
             s.sendall(b"POST /orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
                       b"Content-Length: %d\r\n\r\n" % len(body) + body[:5])
-            wait_for(lambda: desk.metrics()["orders_requests_in_progress"]["samples"]
-                     ["orders_requests_in_progress"] == 1, "the request")
+            wait_for(lambda: desk.metric("orders_requests_in_progress") == 1, "the request")
             desk.process.send_signal(signal.SIGTERM)
             time.sleep(0.3)
             s.sendall(body[5:])

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+
+// Package part runs one measurement of a lab, chosen by argument 1, with
+// argument 2 as its number, and prints lines `name value`.
+package part
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Run calls the part that argument 1 names.
+func Run(parts map[string]func(n int)) {
+	n, err := strconv.Atoi(os.Args[2])
+	f := parts[os.Args[1]]
+	if err != nil || f == nil {
+		fmt.Fprintln(os.Stderr, "usage: PART NUMBER")
+		os.Exit(2)
+	}
+	f(n)
+}
+
+// Print prints one value.
+func Print(name string, value float64) {
+	fmt.Printf("%s %.6f\n", name, value)
+}
+
+// Memory is the resident set and the page tables of this process, in bytes.
+func Memory() float64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	sum := 0
+	for _, line := range strings.Split(string(text), "\n") {
+		f := strings.Fields(line)
+		if len(f) >= 2 && (f[0] == "VmRSS:" || f[0] == "VmPTE:") {
+			kib, _ := strconv.Atoi(f[1])
+			sum += kib * 1024
+		}
+	}
+	return float64(sum)
+}
