@@ -37,6 +37,7 @@ struct ag__defer {
     ag__fn fn;
     intptr_t args[6];
     const struct ag__site *site;
+    uintptr_t seal; /* says that the record stands */
 };
 
 /**
@@ -50,7 +51,7 @@ struct ag__defer {
     AG__STATIC_ASSERT(1, "so that it can't be the body of an if or a loop without braces");        \
     AG__CAT(AG__WORDS_, AG__COUNT(__VA_ARGS__))                                                    \
     (__VA_ARGS__) __attribute__((cleanup(ag__defer_end))) struct ag__defer name = {                \
-        0, 0, AG__FN(__VA_ARGS__), {AG__ARGS(__VA_ARGS__)}, AG__DEFER_SITE(__VA_ARGS__)};          \
+        0, 0, AG__FN(__VA_ARGS__), {AG__ARGS(__VA_ARGS__)}, AG__DEFER_SITE(__VA_ARGS__), 0};       \
     ag__defer_begin(&name)
 #define AG__DEFER_SITE(...)                                                                        \
     __extension__({                                                                                \

@@ -52,8 +52,8 @@ typedef void (*ag_http_handler)(ag_http_request *req, ag_http_response *res);
  * read by ag_http_server_new, the caller keeps it.
  */
 typedef struct ag_http_options {
-    ag_time head_ns;     /* to receive a request's head, from its first byte, and the first byte
-                            of a new connection: 10 s, then 408 and the end */
+    ag_time head_ns;     /* to receive a request's head, from its first byte: 10 s, then 408; and
+                            for the first byte of a new connection, which is just closed */
     ag_time idle_ns;     /* between two requests: 75 s, longer than the proxies' 60 s */
     ag_time body_ns;     /* to receive a request's body, in all: 5 min */
     int64_t body_rate;   /* bytes a second that a body must come with, after the first 10 s: 500 */
@@ -162,8 +162,8 @@ AG_API int64_t ag_http_content_length(ag_http_request *req);
  * Waits: for the client, within body_ns and body_rate.
  * Returns: bytes read, 0 at the end; -EMSGSIZE larger than the limit, -EPROTO malformed, -ETIMEDOUT
  * too slow, -ECONNRESET … the client is gone, -ECANCELED the server was stopped. After an error
- * the connection ends with this response; a handler that then returns without an answer of its own
- * has 413, 400 or 408 sent.
+ * the connection ends with this response, and unless something was sent or the handler has set a
+ * status of 300 or above, it is 413, 400 or 408, whatever was written.
  */
 AG_API ssize_t ag_http_body_read(ag_http_request *req, void *buf, size_t n);
 

@@ -38,7 +38,8 @@ typedef struct ag_config {
 } ag_config;
 
 /**
- * Starts the runtime on the calling thread, runs fn(arg) as the main goroutine (number 1).
+ * Starts the runtime and runs fn(arg) as the main goroutine (number 1), on a thread of the
+ * runtime's own; the calling thread only waits.
  * When it returns, the other goroutines are dropped where they stand, without running their
  * deferred calls, as in Go. May be called again afterwards.
  * Waits: until fn returned. Returns: fn's result; 0 if main recovered a panic without ag_try;
@@ -72,7 +73,11 @@ typedef struct ag_go_opts {
         ag__go(&ag__s, AG__FN(__VA_ARGS__), AG__ARGS(__VA_ARGS__));                                \
     })
 
-/** ag_go_with(opts, fn, args...): ag_go with a `const ag_go_opts *`. Returns also -EINVAL. */
+/**
+ * ag_go_with(opts, fn, args...): ag_go with a `const ag_go_opts *`. Returns also -EINVAL.
+ * Limit: a compound literal with several members needs parentheses around it, because the commas
+ * in its braces separate macro arguments: ag_go_with((&(ag_go_opts){.name = "x", .lazy = 1}), f).
+ */
 #define ag_go_with(opts, ...)                                                                      \
     __extension__({                                                                                \
         AG__CHECK(__VA_ARGS__)                                                                     \

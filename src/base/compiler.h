@@ -38,6 +38,10 @@
 #define AG__TSAN 0
 #endif
 
+/* Reads or writes memory of which the sanitizers think otherwise, on purpose. Never inlined: a
+ * caller that is watched would have it watched, too. */
+#define AG__NO_SANITIZE __attribute__((noinline, no_sanitize_address, no_sanitize_thread))
+
 /* A call through a pointer of another type is meant: all arguments travel in registers. */
 #if defined(__clang__)
 #define AG__ANY_CALL __attribute__((no_sanitize("function")))
@@ -49,6 +53,9 @@
 void __sanitizer_start_switch_fiber(void **fake_save, const void *bottom, unsigned long size);
 void __sanitizer_finish_switch_fiber(void *fake, const void **bottom_old, unsigned long *size_old);
 void __asan_handle_no_return(void);
+void *__asan_get_current_fake_stack(void);
+void *__asan_addr_is_in_fake_stack(void *fake, void *addr, void **ret_lo, void **ret_hi);
+void __asan_poison_memory_region(void const volatile *addr, unsigned long size);
 void __asan_unpoison_memory_region(void const volatile *addr, unsigned long size);
 #endif
 

@@ -41,7 +41,7 @@ struct view {
 
 /* Whether the code at pc was compiled from a file of these folders, or nothing says otherwise. */
 static bool is_ours(uintptr_t pc, bool is_return) {
-    static const char *const folders[] = {"sched/", "lang/", "sync/", "debug/"};
+    static const char *const folders[] = {"sched", "lang", "sync", "debug", "arch/"};
     ag__line_info line;
     if (ag__line(pc, is_return, &line) != 0)
         return true;
@@ -72,6 +72,14 @@ static bool is_runtime(const ag__symbol_info *symbol, uintptr_t pc, bool is_retu
     return false;
 }
 
+/* The stack belongs to a goroutine that may be running by now, and is full of the sanitizers'
+ * borders: plain words, each read once. */
+static AG__NO_SANITIZE void copy_words(uintptr_t *to, const char *from, size_t n) {
+    const volatile uintptr_t *words = (const volatile uintptr_t *)from;
+    for (size_t i = 0; i < n / sizeof *words; i++)
+        to[i] = words[i];
+}
+
 /* Copies the suspended stack of g into buf and unwinds the copy. False if g ran meanwhile. */
 static bool copy_stack(ag__g *g, struct view *v, unsigned char *buf) {
     uint64_t before = atomic_load_explicit(&g->resumes, memory_order_acquire);
@@ -85,8 +93,7 @@ static bool copy_stack(ag__g *g, struct view *v, unsigned char *buf) {
     v->stack_bytes = (size_t)(hi - lo);
     if (n > COPY_MAX)
         n = COPY_MAX;
-    for (size_t i = 0; i + sizeof(uintptr_t) <= n; i += sizeof(uintptr_t))
-        *(uintptr_t *)(buf + i) = __atomic_load_n((uintptr_t *)(sp + i), __ATOMIC_RELAXED);
+    copy_words((uintptr_t *)buf, sp, n);
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&g->resumes, memory_order_acquire) != before ||
         __atomic_load_n((char **)&g->sp, __ATOMIC_ACQUIRE) != sp)

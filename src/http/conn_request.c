@@ -130,10 +130,11 @@ void ag_http_next(ag_http_request *req, ag_http_response *res) {
     req->arg = outer;
 }
 
-/* What the client did wrong with its body, if the handler has left that to us. */
+/* What the client did wrong with its body, if the handler has left that to us. What it has made of
+   half a body is no success. */
 static void answer_body_error(ag__http_work *w) {
     const ag_http_request *req = &w->req;
-    if (!req->body_error || w->res.touched)
+    if (!req->body_error || w->res.mode > AG__MODE_BUFFER || w->res.status >= 300)
         return;
     switch (req->body_error) {
     case -EMSGSIZE:

@@ -24,7 +24,7 @@
 enum { EVICT_LOOKS = 1000 };
 
 static ag_time limit_of(const ag__http_conn *hc) {
-    switch (hc->kind) {
+    switch (atomic_load_explicit(&hc->kind, AG__RELAXED)) {
     case AG__CONN_FRESH:
         return hc->s->opt.head_ns;
     case AG__CONN_LINGER:

@@ -30,7 +30,6 @@
 #include <string.h>
 
 #define PLAIN_TEXT "text/plain; charset=utf-8"
-#define LAST "\r\n" AG__CHUNK_LAST
 
 void ag__http_response_begin(ag__http_work *w) {
     ag_http_response *res = &w->res;
@@ -39,7 +38,7 @@ void ag__http_response_begin(ag__http_work *w) {
     res->mode = AG__MODE_EMPTY;
     res->close = !w->head.keep_alive;
     res->head_only = w->head.method_id == AG__METHOD_HEAD;
-    res->touched = res->has_type = res->has_date = false;
+    res->has_type = res->has_date = false;
     res->type = NULL;
     res->body_n = 0;
     res->declared = -1;
@@ -64,7 +63,6 @@ void ag_http_status(ag_http_response *res, int status) {
         ag_panic("invalid WriteHeader code %d", status);
     if (res->mode == AG__MODE_EMPTY)
         res->status = status;
-    res->touched = true;
 }
 
 static bool all_of(const char *s, size_t n, unsigned classes) {
@@ -269,7 +267,8 @@ static ssize_t emit(ag_http_response *res, const void *data, size_t n, bool last
     if (n)
         more[count++] = (struct iovec){(void *)(uintptr_t)data, n};
     if (chunks && (all || last)) {
-        const char *end = all ? LAST : LAST + 2;
+        static const char after_data[] = "\r\n" AG__CHUNK_LAST;
+        const char *end = after_data + (all ? 0 : 2);
         more[count++] = (struct iovec){(void *)(uintptr_t)end, last ? strlen(end) : 2};
     }
     int r = count ? ag__http_send_out(w, more, count) : w->broken;
@@ -292,7 +291,6 @@ static ssize_t append(ag_http_response *res, const void *data, size_t n) {
 }
 
 ssize_t ag_http_write(ag_http_response *res, const void *data, size_t n) {
-    res->touched = true;
     if (res->error)
         return res->error;
     if (res->mode == AG__MODE_DONE)
@@ -343,7 +341,6 @@ int ag_http_flush(ag_http_response *res) {
     if (res->mode == AG__MODE_EMPTY) {
         if (ag__http_bodyless(res->status))
             return 0;
-        res->touched = true;
         int r = begin_body(res);
         if (r != 0)
             return r;

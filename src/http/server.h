@@ -153,7 +153,6 @@ struct ag_http_response {
     uint8_t mode;            /* enum ag__http_mode */
     bool close;              /* the connection ends after it */
     bool head_only;          /* HEAD: the body is counted */
-    bool touched;            /* by the handler */
     bool has_type, has_date; /* among `fields` */
     const char *type;        /* Content-Type unless has_type; NULL: none */
     uint32_t head_at;        /* where it begins in the output buffer */

@@ -558,13 +558,15 @@ static size_t mutate(char *text, size_t n, size_t room) {
     return n;
 }
 
+#define PUT                                                                                        \
+    "PUT /body?ms=10 HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nab"
+
 AG_TEST_RUN(whatever_comes_the_server_stays_up) {
     static const char *const seeds[] = {
         GET("/ok"), "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello" GET("/ok"),
         "POST /body HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
         "3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n" GET("/ok?a=b"),
-        "PUT /body?ms=10 HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: "
-        "3\r\n\r\nab"};
+        PUT};
     struct site site;
     ag_http_options o = {.head_ns = 20 * AG_MS, .body_ns = 20 * AG_MS, .idle_ns = 50 * AG_MS};
     const char *seconds = getenv("AG_HTTP_MADNESS_S");

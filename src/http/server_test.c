@@ -300,7 +300,7 @@ AG_TEST_RUN(requests_sent_together_are_answered_in_order) {
                 "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n%04d" GET("/ok"), i);
         ag_check_int(ag_write(cl.c, text, n), (ssize_t)n);
         for (int i = 0; i < 500; i++) {
-            char number[8];
+            char number[16];
             snprintf(number, sizeof number, "%04d", i);
             expect(&cl, &r, 200, number);
             expect(&cl, &r, 200, "ok\n");
@@ -663,6 +663,8 @@ AG_TEST_RUN(malformed_requests_are_refused_and_end_the_connection) {
         {"POST /whole HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nabc", 413},
         {"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\nabc", 413},
         {"POST /echo HTTP/1.1\r\nHost: h\r\nExpect: something\r\n\r\n", 417},
+        {"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nxyz\r\n",
+         400},
     };
     struct site site;
     start(&site, NULL);
@@ -680,7 +682,7 @@ AG_TEST_RUN(malformed_requests_are_refused_and_end_the_connection) {
     }
     ag_http_stats st = stats_of(&site);
     ag_check_int(st.bad_requests, 8);
-    ag_check_int(st.requests[2], 12);
+    ag_check_int(st.requests[2], 13);
     finish(&site);
 }
 

@@ -18,11 +18,14 @@
 #include <unistd.h>
 
 #define until(cond)                                                                                \
-    for (ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow(); !(cond);) {                  \
-        if (ag_now() > until_end)                                                                  \
-            ag_fail("never true: %s", #cond);                                                      \
-        ag_sleep(AG_MS / 4);                                                                       \
-    }
+    do {                                                                                           \
+        ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow();                               \
+        while (!(cond)) {                                                                          \
+            if (ag_now() > until_end)                                                              \
+                ag_fail("never true: %s", #cond);                                                  \
+            ag_sleep(AG_MS / 4);                                                                   \
+        }                                                                                          \
+    } while (0)
 
 static void open_pipe(int ends[2]) { ag_check_int(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0); }
 

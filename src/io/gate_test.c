@@ -88,6 +88,7 @@ static void until_closed(struct shared *s, int mode) {
         if (mode == AG__READ)
             ag_yield();
         leave_locked(&s->gate, mode);
+        ag__leave(ag__enter()); /* as every user of a gate does */
     }
     ag_check_int(r, -ECANCELED);
     s->done++;

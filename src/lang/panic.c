@@ -24,6 +24,10 @@
  * ag_recover works only from the function that the panic's walk called: the macro passes its own
  * return address, which must be ag__call_panicking_return.
  *
+ * A longjmp may leave records behind: they lie below the frame that works now, or under a newer
+ * frame that has written over them. So a record carries a seal while it stands. One whose seal
+ * is broken is never followed; the stack above is searched for the next that is whole.
+ *
  * Refused: setjmp in users' frames (volatile variables), the C++ unwinder (flags, size, cost).
  */
 #include "lang/lang.h"
@@ -69,24 +73,68 @@ static ag__g *self(void) {
 
 /* --- Deferred calls. --- */
 
-/* Drops records of frames that longjmp has left: they lie below the stack pointer of `frame`.
- * Sanitizers may keep variables elsewhere, so there the order of addresses says nothing. */
-static inline void drop_abandoned(ag__g *g, const void *frame) {
-#if !AG__ASAN
-    while (AG__UNLIKELY(g->defers && (uintptr_t)g->defers < (uintptr_t)frame))
-        g->defers = g->defers->next;
+static inline uintptr_t seal_of(const struct ag__defer *d, const ag__g *g) {
+    return (uintptr_t)d ^ (uintptr_t)g ^ (uintptr_t)0x9E3779B97F4A7C15;
+}
+
+static AG__NO_SANITIZE bool is_whole(const ag__g *g, const struct ag__defer *d) {
+    return *(const volatile uintptr_t *)&d->seal == seal_of(d, g);
+}
+
+/* The innermost record that stands at `from` or above it. */
+static AG__COLD AG__NO_SANITIZE struct ag__defer *find_whole(const ag__g *g, const void *from) {
+    const void *lo = g->stack_lo;
+    size_t bytes = (size_t)(g->stack_hi - g->stack_lo);
+    if (!lo)
+        ag__os_thread_stack(&lo, &bytes);
+    uintptr_t at = (uintptr_t)from & ~(sizeof(void *) - 1), end = (uintptr_t)lo + bytes;
+    if (at < (uintptr_t)lo || at >= end) /* of a variable that ASan keeps elsewhere */
+        at = (uintptr_t)__builtin_frame_address(0);
+    for (; at + sizeof(struct ag__defer) <= end; at += sizeof(void *))
+        if (is_whole(g, (struct ag__defer *)at))
+            return (struct ag__defer *)at;
+    return NULL;
+}
+
+/* The place on the stack where the frame of a variable began to be, if ASan keeps the variable
+ * elsewhere; else 0. */
+static inline uintptr_t place_of_fake(const void *variable) {
+#if AG__ASAN
+    void *fake = __asan_get_current_fake_stack();
+    if (fake)
+        return (uintptr_t)__asan_addr_is_in_fake_stack(fake, (void *)variable, NULL, NULL);
 #else
-    (void)g;
-    (void)frame;
+    (void)variable;
 #endif
+    return 0;
+}
+
+/* Whether longjmp has left the frame of d. `newer` is a record of a frame that stands, or NULL;
+ * all other frames below `frame` do not. */
+static inline bool is_abandoned(const struct ag__defer *d, const struct ag__defer *newer,
+                                const void *frame) {
+    uintptr_t place = place_of_fake(d);
+    if (AG__UNLIKELY(place))
+        return newer && place < place_of_fake(newer);
+    return (uintptr_t)d < (uintptr_t)frame;
+}
+
+static inline void drop_abandoned(ag__g *g, const struct ag__defer *newer, const void *frame) {
+    while (g->defers && AG__UNLIKELY(is_abandoned(g->defers, newer, frame)))
+        g->defers = is_whole(g, g->defers) ? g->defers->next : find_whole(g, frame);
+}
+
+static inline void link_in(ag__g *g, struct ag__defer *d) {
+    d->next = g->defers;
+    d->seal = seal_of(d, g);
+    g->defers = d;
 }
 
 void ag__defer_begin(struct ag__defer *d) {
     ag__g *g = self();
-    drop_abandoned(g, __builtin_frame_address(0));
-    d->next = g->defers;
+    drop_abandoned(g, d, __builtin_frame_address(0));
     d->head = &g->defers;
-    g->defers = d;
+    link_in(g, d);
 }
 
 static AG__COLD void nil_call(void) {
@@ -97,6 +145,7 @@ AG__ANY_CALL void ag__defer_end(struct ag__defer *d) {
     if (AG__UNLIKELY(!d->head)) /* a panic or ag_goexit has run it */
         return;
     *d->head = d->next;
+    d->seal = 0;
     if (AG__UNLIKELY(!d->fn))
         nil_call();
     typedef void (*six)(intptr_t, intptr_t, intptr_t, intptr_t, intptr_t, intptr_t);
@@ -112,13 +161,13 @@ int ag__try(ag_panic_info *out, ag__fn fn, const intptr_t args[6]) {
     t.marker.args[0] = (intptr_t)&t;
     t.marker.site = NULL;
     t.marker.head = NULL;
-    t.marker.next = g->defers;
     t.panic_before = g->panic;
     t.out = out;
-    g->defers = &t.marker;
+    link_in(g, &t.marker);
     bool panicked = AG__FRAME_CALL(&t.frame, fn, args);
     /* The goroutine is the same, though perhaps on another thread. */
     g->defers = t.marker.next;
+    t.marker.seal = 0;
     return panicked ? AG_PANICKED : 0;
 }
 
@@ -197,6 +246,7 @@ static void call_deferred(struct ag__defer *d) {
 static void run_one(ag__g *g, struct ag__defer *d, struct ag__panic *p) {
     g->defers = d->next;
     d->head = NULL;
+    d->seal = 0;
     if (!d->fn)
         nil_call();
     const intptr_t args[6] = {(intptr_t)d};
@@ -217,6 +267,10 @@ static void walk(ag__g *g, struct ag__panic *p) {
             ag__frame_return(&outer->call);
         if ((d = g->defers) == NULL)
             return;
+        if (AG__UNLIKELY(!is_whole(g, d))) {
+            g->defers = find_whole(g, d + 1);
+            continue;
+        }
         if (!is_try(d)) {
             run_one(g, d, p);
             continue;
@@ -242,7 +296,7 @@ static __attribute__((noreturn)) void start(ag__g *g, struct ag__panic *p) {
     p->outer = g->panic;
     p->recovered = p->goexit = p->exits = p->in_call = false;
     g->panic = p;
-    drop_abandoned(g, __builtin_frame_address(0));
+    drop_abandoned(g, NULL, __builtin_frame_address(0));
     walk(g, p);
     if (!p->recovered) {
         if (!g->on_panic)

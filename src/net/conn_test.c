@@ -41,11 +41,14 @@ static void end_pair(struct pair *p) {
 }
 
 #define until(cond)                                                                                \
-    for (ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow(); !(cond);) {                  \
-        if (ag_now() > until_end)                                                                  \
-            ag_fail("never true: %s", #cond);                                                      \
-        ag_sleep(AG_MS / 4);                                                                       \
-    }
+    do {                                                                                           \
+        ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow();                               \
+        while (!(cond)) {                                                                          \
+            if (ag_now() > until_end)                                                              \
+                ag_fail("never true: %s", #cond);                                                  \
+            ag_sleep(AG_MS / 4);                                                                   \
+        }                                                                                          \
+    } while (0)
 
 AG_TEST_RUN(an_idle_connection_is_small) {
     /* With the record of the poller (under 100 bytes) and a wish (an ag__g). */

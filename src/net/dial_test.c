@@ -13,11 +13,14 @@
 #include <unistd.h>
 
 #define until(cond)                                                                                \
-    for (ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow(); !(cond);) {                  \
-        if (ag_now() > until_end)                                                                  \
-            ag_fail("never true: %s", #cond);                                                      \
-        ag_sleep(AG_MS / 4);                                                                       \
-    }
+    do {                                                                                           \
+        ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow();                               \
+        while (!(cond)) {                                                                          \
+            if (ag_now() > until_end)                                                              \
+                ag_fail("never true: %s", #cond);                                                  \
+            ag_sleep(AG_MS / 4);                                                                   \
+        }                                                                                          \
+    } while (0)
 
 static const char *port_of(ag_listener *l) { return strrchr(ag_listener_addr(l), ':'); }
 

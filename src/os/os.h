@@ -30,6 +30,8 @@ int ag__os_threads_started(void);
 int ag__os_pid(void);
 void ag__os_yield(void);
 void ag__os_sleep(int64_t ns);
+/* Where the calling thread's own stack lies. */
+void ag__os_thread_stack(const void **ret_lo, size_t *ret_bytes);
 /* The address of the calling thread's errno. */
 int *ag__os_errno(void);
 /* Calls fn(value) when the calling thread ends; one such function per process. */
@@ -90,7 +92,7 @@ void ag__os_unreserve(void *addr, size_t bytes);
 int ag__os_guard(void *base, size_t stride, size_t count, int64_t *mappings);
 /* Whether guards cost no mapping (MADV_GUARD_INSTALL, Linux 6.13). */
 bool ag__os_guard_is_free(void);
-int64_t ag__os_mapping_budget(void); /* half of vm.max_map_count */
+int64_t ag__os_mapping_budget(void); /* nine tenths of vm.max_map_count */
 /* Bytes of [addr, addr+bytes) that are backed by memory, counted from the high end down to the
  * first page that is not. */
 size_t ag__os_resident_top(const void *addr, size_t bytes);

@@ -16,9 +16,10 @@
  * After that the lock is an ordinary one, until one P has taken it several times in a row, when
  * it is biased again; each revocation doubles how often that must be.
  *
- * Rules. The holder is inside the runtime, and holds no other lock while it waits in here. The
- * section of a biased lock ends with p->bias_in = 0, for all biased locks of the P at once; it may
- * stay open over a switch, which closes it. Nothing inside a section readies or parks another way.
+ * Rules. The holder is inside the runtime; a lock it holds while it waits in here is never taken
+ * inside a section. The section of a biased lock ends with p->bias_in = 0, for all biased locks of
+ * the P at once; it may stay open over a switch, which closes it. Nothing inside a section readies
+ * or parks another way.
  */
 #ifndef AG_BIAS_H
 #define AG_BIAS_H

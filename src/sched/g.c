@@ -11,10 +11,11 @@
  */
 #include "sched/inner.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLAB = 64, ID_BLOCK = 64 };
+enum { SLAB = 64, ID_BLOCK = 64, NAME_BYTES = 32 };
 
 struct slab {
     struct slab *next; /* Constant. */
@@ -229,9 +230,10 @@ int64_t ag__go_ending(const ag_go_opts *opts, void (*end_fn)(void *), void *end_
     if (opts && opts->stack_size > AG__STACK_MAX)
         return -EINVAL;
     if (opts && opts->name) {
-        name = strndup(opts->name, 31);
+        name = malloc(NAME_BYTES);
         if (!name)
             return -ENOMEM;
+        snprintf(name, NAME_BYTES, "%s", opts->name);
     }
     ag__m *m = ag__enter();
     ag__g *g = AG__UNLIKELY(m->foreign) && no_world() ? NULL : ag__g_new(m, site, fn, args);

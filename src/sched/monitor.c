@@ -20,7 +20,7 @@
  * and somebody could use the P: goroutines are queued, or nobody watches the poller.
  *
  * The monitor also wakes a processor for goroutines that lie in a queue while others idle, pokes
- * a busy P whose timers are due or when nobody polled for 10 ms, gives each P its wake-up credit,
+ * a busy P whose timers are due, polls if nobody did for 10 ms, gives each P its wake-up credit,
  * and keeps the coarse clock. It sleeps 50 us, after a quiet millisecond twice as long each time
  * up to 10 ms (1 ms while timers are pending), and without limit once all Ps are idle - unless
  * all goroutines are asleep and only a thread that is not ours could wake one: then it looks
@@ -117,10 +117,15 @@ static bool look_at(ag__p *p, int64_t now) {
 }
 
 /* Goroutines that wait in a queue while a processor idles; also those in `next` of a P that
- * makes no step. */
-static bool spread(void) {
+ * makes no step; and timers of any P that nobody has seen to, because those that should are
+ * outside the runtime. */
+static bool spread(int64_t now) {
     if (atomic_load_explicit(&ag__s.idle_count, AG__RLX) == 0)
         return false;
+    if (ag__first_timer() <= now) {
+        ag__maybe_wake();
+        return true;
+    }
     int n = atomic_load_explicit(&ag__s.p_count, AG__RLX);
     for (int i = 0; i < n; i++) {
         ag__p *p = ag__s.p_all[i];
@@ -195,7 +200,7 @@ static void monitor_main(void *unused) {
         int n = atomic_load_explicit(&ag__s.p_count, AG__RLX);
         for (int i = 0; i < n; i++)
             busy |= look_at(ag__s.p_all[i], now);
-        busy |= spread();
+        busy |= spread(now);
         if (all_idle()) {
             if (++idle > IDLE_ROUNDS) {
                 sleep_until_nudged();

@@ -15,7 +15,7 @@
  * Of the two loads at least one sees the other side's store, so both are never inside. An owner
  * section may stay open over a stack switch: a goroutine that yields lies in the queue before
  * its registers are saved, and no thief can take it until the section is closed behind the
- * switch (after_switch in sched.c).
+ * switch (after_switch in switch.c).
  */
 #ifndef AG_RUNQ_H
 #define AG_RUNQ_H

@@ -21,8 +21,6 @@
 #include "sched/inner.h"
 #include <string.h>
 
-_Thread_local ag__m *ag__tls_m __attribute__((tls_model("initial-exec"))) = &ag__m_stranger;
-
 #if AG__ASAN
 static void asan_start(void **save, ag__m *m, ag__g *to) {
     if (to)

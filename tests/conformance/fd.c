@@ -238,10 +238,13 @@ AG_TEST_RUN(files_do_not_stall_the_other_goroutines) {
         close(fds[i]);
 }
 
+static atomic_int thread_was_late;
+
 static void *wait_on_thread(void *arg) {
     int *ends = arg;
     char byte;
     ag_check_int(ag_fd_wait(ends[0], AG_READABLE, ag_now() + AG_MS), -ETIMEDOUT);
+    atomic_store(&thread_was_late, 1);
     ag_check_int(ag_fd_read(ends[0], &byte, 1), 1);
     return NULL;
 }
@@ -251,7 +254,8 @@ AG_TEST_RUN(a_foreign_thread_may_wait_on_a_descriptor) {
     pthread_t thread;
     open_pipe(ends);
     pthread_create(&thread, NULL, wait_on_thread, ends);
-    ag_sleep(3 * AG_MS);
+    eventually(atomic_load(&thread_was_late));
+    ag_sleep(AG_MS);
     ag_check_int(ag_fd_write(ends[1], "x", 1), 1);
     pthread_join(thread, NULL);
     end_pipe(ends);

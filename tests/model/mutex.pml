@@ -1,195 +1,313 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mutex.pml - a mutex whose unlock is a plain store.
+ * mutex.pml - a mutex that is biased to the processor that uses it, then shared for ever.
  *
- *     lock      CAS locked 0 -> 1, else wait
- *     wait      under the wait lock: waiters = 1, and woken = 0 if we were woken before; heavy;
- *               CAS locked 0 -> 1: got it, undo; else link (woken before: first) and park
- *     unlock    locked = 0 (release); light; if waiters and not woken: wake
- *     wake      under the wait lock, if not woken: unlink the first waiter, woken = 1, ready it;
- *               it competes with newcomers. Nobody linked: waiters = 0
- *     won       a woken waiter that got the mutex without the wait lock takes that once, woken = 0:
- *               from now on the next unlock wakes
- *     starving  set by a waiter that was woken and lost again: unlock then hands the mutex, still
- *               locked, to the first waiter, woken = 0
+ *     bias      FRESH -> a processor -> REVOKING -> SHARED
+ *     biased    bias_in = 1; light; bias is ours? plain load and store of the state; bias_in = 0
+ *     share     under the lock: bias = REVOKING; heavy; wait for bias_in == 0 of the one it was
+ *               biased to; bias = SHARED
+ *     state     bits LOCKED, WAITING (somebody is linked), WOKEN (a woken waiter competes),
+ *               STARVING (newcomers keep out, unlock hands over)
+ *     lock      0 -> LOCKED, or any state without LOCKED and STARVING -> with LOCKED. Else under
+ *               the lock: that again (for one that was woken: also if STARVING), or WAITING, link
+ *               (woken before: first, and perhaps STARVING), park; a woken one takes WOKEN out
+ *     unlock    state - LOCKED. It was WAITING and not WOKEN: wake_first
+ *     wake_first    under the lock: if the unlock saw STARVING, unlink the first and hand over;
+ *               else, if it is neither LOCKED, WOKEN nor STARVING, unlink the first, set WOKEN
+ *     handed    under the lock: set LOCKED; clear STARVING if nobody is linked, or at will
  *
- * Three threads lock and unlock ROUNDS times each. Checked: one owner at a time, who sees what
- * the one before wrote; when nothing moves any more, all have finished. A waiter may or may not
- * starve: there is no clock here.
+ * Two goroutines on two threads of the runtime, or both on one, moving between any two calls and
+ * while they own the mutex, and one thread that is not the runtime's. Each locks and
+ * unlocks ROUNDS times. A waiter may or may not starve: there is no clock here.
  *
- * Negative controls: NO_HEAVY, NO_SECOND_LOOK (the waiter does not try again after the fence),
- * STAY_WOKEN (a woken waiter that loses again does not reset woken), KEEP_WOKEN (one that wins
- * does not), FORGET (wake resets waiters although somebody is still linked), HAND_FREE (hand-over
- * unlocks, too).
+ * Checked: one owner at a time, who sees what the one before wrote; when nothing moves any more,
+ * all have finished.
+ *
+ * Negative controls: NO_HEAVY, NO_WAIT_OUT (the section of the biased processor is not waited
+ * for), NO_RECHECK (the bias is not looked at again after the light fence), SHARED_EARLY (bias is
+ * SHARED before that section is over), KEEP_WOKEN (a woken waiter leaves WOKEN set), HAND_TWICE
+ * (wake_first goes by what is STARVING now: it hands over although the unlock that called it gave
+ * the mutex up, and it may have been handed over already), BARGE (newcomers ignore STARVING),
+ * FORGET (WAITING is cleared although somebody is still linked).
  */
 #ifndef ROUNDS
 #define ROUNDS 2
 #endif
 
-#define NTHREADS 3
-#define LOCKED 0
-#define WAITERS 1
-#define WOKEN 2
-#define STARVING 3
-#define WAIT_LOCK 4
-#define DATA 5 /* guarded by the mutex */
+#define NTHREADS 3 /* 0 and 1 have the processors 0 and 1, 2 is foreign */
+#define STATE 0
+#define BIAS 1
+#define LOCK 2
+#define BIAS_IN 3 /* BIAS_IN + t */
+#define DATA 5    /* guarded by the mutex */
 #define NVARS 6
 
-#define NOBODY 9
+#define LOCKED 1
+#define WAITING 2
+#define WOKEN 4
+#define STARVING 8
+
+#define FRESH 0
+#define SHARED 1
+#define REVOKING 2
+#define TO(t) (3 + (t)) /* biased to the processor of t */
+
+#define FOREIGN 2
 
 #include "tso.h"
 
-/* The linked waiters in order; guarded by the wait lock. */
+/* The linked waiters in order; guarded by the lock. */
 byte line[NTHREADS];
 byte linked;
-bool ready[NTHREADS], handed[NTHREADS];
+bool ready[NTHREADS], handed[NTHREADS]; /* of goroutines */
+bool busy[2];                           /* threads that run a goroutine */
 byte owners, finished;
 
-inline LINK_LAST(t_) {
-    atomic { line[linked] = t_; linked++ }
+inline LINK_LAST(g_) {
+    d_step { line[linked] = g_; linked++ }
 }
 
-inline LINK_FIRST(t_) {
-    d_step { line[2] = line[1]; line[1] = line[0]; line[0] = t_; linked++ }
+inline LINK_FIRST(g_) {
+    d_step { line[2] = line[1]; line[1] = line[0]; line[0] = g_; linked++ }
 }
 
 inline UNLINK_FIRST(ret_) {
-    d_step {
-        ret_ = line[0];
-        line[0] = line[1];
-        line[1] = line[2];
-        line[2] = 0;
-        linked--
-    }
+    ret_ = line[0];
+    line[0] = line[1];
+    line[1] = line[2];
+    line[2] = 0;
+    linked--
 }
 
-/* The mutex is taken or not, in one locked instruction. */
-#define TAKE(t, yes, no)                                                                           \
+/* The goroutine leaves its thread, and goes on some time, there or on the other one. Who gives it
+ * to another thread empties the buffer first, so that it takes its stores along. */
+inline LEAVE_THREAD() {
+    if
+    :: t != FOREIGN -> busy[t] = false
+    :: t == FOREIGN -> skip
+    fi
+}
+
+inline MOVE() {
+    if
+    :: atomic { t != FOREIGN -> busy[t] = false; stays = !CAN_LOCK(t) };
+        if
+        :: atomic { !busy[t] -> busy[t] = true }
+        :: atomic { !stays && !busy[1 - t] -> t = 1 - t; busy[t] = true }
+        fi;
+        stays = false
+    :: skip
+    fi
+}
+
+inline RESUME() {
+    if
+    :: atomic { t != FOREIGN && ready[g] && !busy[0] -> t = 0; busy[0] = true }
+    :: atomic { t != FOREIGN && ready[g] && !busy[1] -> t = 1; busy[1] = true }
+    :: atomic { t == FOREIGN && ready[g] -> skip }
+    fi;
+    ready[g] = false
+}
+
+/* Goes to `open` inside a section of the own processor, else to `closed`. */
+#define SECTION(open, closed)                                                                      \
     if                                                                                             \
-    :: atomic { CAN_LOCK(t) && mem[LOCKED] == 0 -> mem[LOCKED] = 1 }; yes                          \
-    :: atomic { CAN_LOCK(t) && mem[LOCKED] == 1 -> no }                                            \
+    :: t == FOREIGN || (LOAD(t, BIAS) != FRESH && LOAD(t, BIAS) != TO(t)) -> goto closed           \
+    :: atomic { t != FOREIGN && CAN_LOCK(t) && mem[BIAS] == FRESH -> mem[BIAS] = TO(t) }           \
+    :: t != FOREIGN && LOAD(t, BIAS) == TO(t) -> skip                                              \
+    fi;                                                                                            \
+    STORE(t, BIAS_IN + t, 1);                                                                      \
+    LIGHT(t);                                                                                      \
+    if                                                                                             \
+    :: STILL_OURS -> goto open                                                                     \
+    :: !STILL_OURS -> STORE(t, BIAS_IN + t, 0); goto closed                                        \
     fi
 
-proctype Thread(byte t) {
+#ifdef NO_RECHECK
+#define STILL_OURS true
+#else
+#define STILL_OURS (LOAD(t, BIAS) == TO(t))
+#endif
+
+#ifdef BARGE
+#define KEEPS_OUT LOCKED
+#else
+#define KEEPS_OUT (LOCKED | STARVING)
+#endif
+
+proctype Goroutine(byte g; byte t) {
     byte n, i, x;
-    bool again;
+    bool again, starving, stays, unlocks;
 
 lock:
-    TAKE(t, goto own, skip);
-slow:
-    ACQUIRE(t, WAIT_LOCK);
-    STORE(t, WAITERS, 1);
-#ifndef STAY_WOKEN
+    MOVE();
     if
-    :: again -> STORE(t, WOKEN, 0)
-    :: !again -> skip
+    :: LOAD(t, BIAS) == SHARED -> goto take
+    :: LOAD(t, BIAS) != SHARED -> skip
     fi;
-#endif
-    HEAVY(t, i);
-#ifndef NO_SECOND_LOOK
+    SECTION(lock_in, share);
+lock_in:
     if
-    :: atomic { CAN_LOCK(t) && mem[LOCKED] == 0 -> mem[LOCKED] = 1 };
-        STORE(t, WAITERS, (linked > 0 -> 1 : 0));
-        RELEASE(t, WAIT_LOCK);
-        again = false;
+    :: LOAD(t, STATE) == 0 ->
+        STORE(t, STATE, LOCKED);
+        STORE(t, BIAS_IN + t, 0);
         goto own
-    :: atomic { CAN_LOCK(t) && mem[LOCKED] == 1 -> skip }
+    :: LOAD(t, STATE) != 0 -> STORE(t, BIAS_IN + t, 0)
     fi;
-#endif
+    goto share;
+
+take:
     if
-    :: again ->
-        if
-        :: STORE(t, STARVING, 1)
-        :: skip
-        fi;
-        LINK_FIRST(t)
-    :: !again -> LINK_LAST(t)
+    :: atomic { CAN_LOCK(t) && !(mem[STATE] & KEEPS_OUT) -> mem[STATE] = mem[STATE] | LOCKED };
+        goto own
+    :: CAN_LOCK(t) && mem[STATE] != 0 -> skip
     fi;
-    RELEASE(t, WAIT_LOCK);
-    atomic { ready[t] -> ready[t] = false };
+slow:
+    ACQUIRE(t, LOCK);
     if
-    :: handed[t] -> handed[t] = false; again = false; goto own
-    :: !handed[t] -> again = true
+    :: again -> starving = true
+    :: starving = false
     fi;
-    TAKE(t, skip, goto slow);
+    if
+    :: atomic { CAN_LOCK(t) && !(mem[STATE] & LOCKED) && (again || !(mem[STATE] & KEEPS_OUT)) ->
 #ifndef KEEP_WOKEN
-    ACQUIRE(t, WAIT_LOCK);
-    STORE(t, WOKEN, 0);
-    RELEASE(t, WAIT_LOCK);
+            mem[STATE] = (again -> mem[STATE] & (LOCKED | WAITING | STARVING) : mem[STATE]);
 #endif
+            mem[STATE] = mem[STATE] | LOCKED };
+        RELEASE(t, LOCK);
+        again = false;
+        starving = false;
+        goto own
+    :: atomic {
+        CAN_LOCK(t) && !(!(mem[STATE] & LOCKED) && (again || !(mem[STATE] & KEEPS_OUT))) ->
+#ifndef KEEP_WOKEN
+            mem[STATE] = (again -> mem[STATE] & (LOCKED | WAITING | STARVING) : mem[STATE]);
+#endif
+            mem[STATE] = mem[STATE] | WAITING;
+            mem[STATE] = (starving && (mem[STATE] & LOCKED) -> mem[STATE] | STARVING
+                                                            : mem[STATE]);
+            starving = false
+        }
+    fi;
+    if
+    :: again -> LINK_FIRST(g)
+    :: !again -> LINK_LAST(g)
+    fi;
+    RELEASE(t, LOCK); /* by the code that runs next on the thread */
+    LEAVE_THREAD();
+    RESUME();
+    again = true;
+    if
+    :: !handed[g] -> goto slow
+    :: handed[g] -> handed[g] = false
+    fi;
     again = false;
+    ACQUIRE(t, LOCK);
+    if
+    :: atomic { CAN_LOCK(t) && linked > 0 -> mem[STATE] = mem[STATE] | LOCKED }
+    :: atomic { CAN_LOCK(t) -> mem[STATE] = mem[STATE] & (LOCKED | WAITING | WOKEN);
+            mem[STATE] = mem[STATE] | LOCKED }
+    fi;
+    RELEASE(t, LOCK);
 
 own:
     atomic { owners++; assert(owners == 1); x = LOAD(t, DATA) };
     STORE(t, DATA, x + 1);
-    atomic { owners--; x = 0 };
+    x = 0;
+    MOVE();
+    owners--;
 
     if
-    :: LOAD(t, STARVING) == 0 -> goto unlock
-    :: LOAD(t, STARVING) == 1 -> skip
+    :: LOAD(t, BIAS) == SHARED -> goto give
+    :: LOAD(t, BIAS) != SHARED -> unlocks = true
     fi;
-    ACQUIRE(t, WAIT_LOCK);
-    if
-    :: linked == 0 ->
-        STORE(t, STARVING, 0);
-        STORE(t, WAITERS, 0);
-        RELEASE(t, WAIT_LOCK);
-        goto unlock
-    :: linked > 0 -> UNLINK_FIRST(x)
-    fi;
-    handed[x] = true;
-    if
-    :: STORE(t, STARVING, 0)
-    :: linked > 0 -> skip
-    fi;
-    STORE(t, WAITERS, (linked > 0 -> 1 : 0));
-    STORE(t, WOKEN, 0);
-#ifdef HAND_FREE
-    STORE(t, LOCKED, 0);
-#endif
-    RELEASE(t, WAIT_LOCK);
-    atomic { ready[x] = true; x = 0 };
+    SECTION(unlock_in, share);
+unlock_in:
+    assert(LOAD(t, STATE) == LOCKED);
+    STORE(t, STATE, 0);
+    STORE(t, BIAS_IN + t, 0);
+    unlocks = false;
     goto next;
 
-unlock:
-    STORE(t, LOCKED, 0);
-    LIGHT(t);
+share:
+    ACQUIRE(t, LOCK);
     if
-    :: LOAD(t, WAITERS) == 0 -> goto next
-    :: LOAD(t, WAITERS) == 1 -> skip
-    fi;
-    if
-    :: LOAD(t, WOKEN) == 1 -> goto next
-    :: LOAD(t, WOKEN) == 0 -> skip
-    fi;
-    ACQUIRE(t, WAIT_LOCK);
-    x = NOBODY;
-    if
-    :: LOAD(t, WOKEN) == 0 && linked > 0 ->
-        UNLINK_FIRST(x);
-        STORE(t, WOKEN, 1);
-#ifdef FORGET
-        STORE(t, WAITERS, 0)
+    :: LOAD(t, BIAS) != SHARED ->
+        atomic { CAN_LOCK(t) -> x = mem[BIAS];
+#ifdef SHARED_EARLY
+            mem[BIAS] = SHARED
+#else
+            mem[BIAS] = REVOKING
 #endif
-    :: LOAD(t, WOKEN) == 1 && linked > 0 -> skip
-    :: linked == 0 -> STORE(t, WAITERS, 0)
+        };
+        HEAVY(t, i);
+#ifndef NO_WAIT_OUT
+        if
+        :: x == FRESH || x == TO(t) -> skip
+        :: x == TO(0) && t != 0 -> LOAD(t, BIAS_IN) == 0
+        :: x == TO(1) && t != 1 -> LOAD(t, BIAS_IN + 1) == 0
+        fi;
+#endif
+        x = 0;
+        STORE(t, BIAS, SHARED)
+    :: LOAD(t, BIAS) == SHARED -> skip
     fi;
-    RELEASE(t, WAIT_LOCK);
+    RELEASE(t, LOCK);
     if
-    :: atomic { x != NOBODY -> ready[x] = true; x = 0 }
-    :: atomic { x == NOBODY -> x = 0 }
+    :: unlocks -> skip
+    :: !unlocks -> goto take
+    fi;
+
+give:
+    unlocks = false;
+    atomic { CAN_LOCK(t) -> x = mem[STATE]; assert(x & LOCKED); mem[STATE] = x - LOCKED };
+    if
+    :: (x & (WAITING | WOKEN)) == WAITING -> starving = (x & STARVING) != 0
+    :: (x & (WAITING | WOKEN)) != WAITING -> x = 0; goto next
+    fi;
+    x = 0;
+    ACQUIRE(t, LOCK);
+#ifdef HAND_TWICE
+    starving = (LOAD(t, STATE) & (LOCKED | WOKEN | STARVING)) == STARVING;
+#endif
+    if
+    :: atomic { CAN_LOCK(t) && linked > 0 &&
+                (starving || !(mem[STATE] & (LOCKED | WOKEN | STARVING))) ->
+            UNLINK_FIRST(x);
+#ifdef FORGET
+            mem[STATE] = mem[STATE] & (LOCKED | WOKEN | STARVING);
+#else
+            mem[STATE] = (linked > 0 -> mem[STATE] : mem[STATE] & (LOCKED | WOKEN | STARVING));
+#endif
+            mem[STATE] = (starving -> mem[STATE] : mem[STATE] | WOKEN);
+            handed[x] = starving;
+            x++ }
+    :: CAN_LOCK(t) && !(linked > 0 && (starving || !(mem[STATE] & (LOCKED | WOKEN | STARVING)))) ->
+        skip
+    fi;
+    RELEASE(t, LOCK);
+    starving = false;
+    if
+    :: x == 0 -> skip
+    :: atomic { x != 0 -> ready[x - 1] = true; x = 0 }
     fi;
 
 next:
     n++;
     if
     :: n < ROUNDS -> goto lock
-    :: n == ROUNDS -> finished++
+    :: n == ROUNDS -> atomic { LEAVE_THREAD(); finished++ }
     fi
 }
 
 init {
-    atomic { run Thread(0); run Thread(1); run Thread(2) };
+    atomic {
+        busy[0] = true;
+        busy[1] = true;
+        run Goroutine(0, 0);
+        run Goroutine(1, 1);
+        run Goroutine(2, FOREIGN)
+    };
 end:
-    timeout -> assert(finished == NTHREADS && mem[DATA] == NTHREADS * ROUNDS)
+    timeout -> assert(finished == 3 && mem[DATA] == 3 * ROUNDS)
 }

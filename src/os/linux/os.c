@@ -133,6 +133,17 @@ int *ag__os_errno(void) {
     return &errno;
 }
 
+void ag__os_thread_stack(const void **ret_lo, size_t *ret_bytes) {
+    pthread_attr_t attr;
+    void *lo = NULL;
+    *ret_bytes = 0;
+    if (pthread_getattr_np(pthread_self(), &attr) == 0) {
+        pthread_attr_getstack(&attr, &lo, ret_bytes);
+        pthread_attr_destroy(&attr);
+    }
+    *ret_lo = lo;
+}
+
 void ag__os_sleep(int64_t ns) {
     int saved = errno;
     struct timespec t = {ns / 1000000000, ns % 1000000000};
