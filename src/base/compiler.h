@@ -66,14 +66,14 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 void *__tsan_get_current_fiber(void);
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
-void __tsan_read_range(void *addr, unsigned long size);
-void __tsan_write_range(void *addr, unsigned long size);
+void __tsan_read_range(void *addr, long size); /* as gcc has them built in */
+void __tsan_write_range(void *addr, long size);
 /* What happened before release(x) happens before acquire(x), told to TSan. */
 #define AG__HB_RELEASE(x) __tsan_release((void *)(x))
 #define AG__HB_ACQUIRE(x) __tsan_acquire((void *)(x))
 /* The runtime reads or writes the user's memory on the user's behalf. */
-#define AG__USER_READ(p, n) __tsan_read_range((void *)(p), (n))
-#define AG__USER_WRITE(p, n) __tsan_write_range((void *)(p), (n))
+#define AG__USER_READ(p, n) __tsan_read_range((void *)(p), (long)(n))
+#define AG__USER_WRITE(p, n) __tsan_write_range((void *)(p), (long)(n))
 #else
 #define AG__HB_RELEASE(x) ((void)(x))
 #define AG__HB_ACQUIRE(x) ((void)(x))

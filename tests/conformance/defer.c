@@ -354,30 +354,6 @@ AG_TEST_RUN(what_a_longjmp_left_may_be_written_over) {
     check_notes("ba");
 }
 
-static void covers_and_panics(void) {
-    volatile char room[4096];
-    for (size_t i = 0; i < sizeof room; i++)
-        room[i] = 'x';
-    ag_defer(note, 'b');
-    ag_panic("after the jump");
-}
-
-static void panics_where_they_stood(void) {
-    ag_defer(note, 'a');
-    if (setjmp(target) == 0)
-        jumps_over();
-    covers_and_panics();
-}
-
-AG_TEST_RUN(what_a_longjmp_left_may_lie_under_a_newer_frame) {
-    volatile char here = 0;
-    size_t away = (size_t)((char *)__builtin_frame_address(0) - (char *)&here);
-    if (away > 4096)
-        ag_skip("variables on the stack: this compiler keeps them elsewhere");
-    ag_check_int(ag_try(NULL, panics_where_they_stood), AG_PANICKED);
-    check_notes("ba");
-}
-
 static void say(const char *text) {
     fprintf(stderr, "%s\n", text);
 }

@@ -23,16 +23,18 @@
  * Checked: one owner at a time, who sees what the one before wrote; when nothing moves any more,
  * all have finished.
  *
+ * WAKE_LOCKED is another unlock: if it is WAITING and not WOKEN, all is done in one step under the
+ * lock, LOCKED included. Then the last owner may free the mutex although others had to wait, and
+ * this is checked, too. With the unlock above (FREED) wake_first may still be on its way.
+ *
  * Negative controls: NO_HEAVY, NO_WAIT_OUT (the section of the biased processor is not waited
  * for), NO_RECHECK (the bias is not looked at again after the light fence), SHARED_EARLY (bias is
  * SHARED before that section is over), KEEP_WOKEN (a woken waiter leaves WOKEN set), HAND_TWICE
  * (wake_first goes by what is STARVING now: it hands over although the unlock that called it gave
  * the mutex up, and it may have been handed over already), BARGE (newcomers ignore STARVING),
- * FORGET (WAITING is cleared although somebody is still linked).
+ * FORGET (WAITING is cleared although somebody is still linked), FREED.
  */
-#ifndef ROUNDS
-#define ROUNDS 2
-#endif
+#define ROUNDS 3
 
 #define NTHREADS 3 /* 0 and 1 have the processors 0 and 1, 2 is foreign */
 #define STATE 0
@@ -62,6 +64,8 @@ byte linked;
 bool ready[NTHREADS], handed[NTHREADS]; /* of goroutines */
 bool busy[2];                           /* threads that run a goroutine */
 byte owners, finished;
+byte left = 3 * ROUNDS; /* sections that are still to come */
+bool freed;
 
 inline LINK_LAST(g_) {
     d_step { line[linked] = g_; linked++ }
@@ -129,6 +133,15 @@ inline RESUME() {
 #define STILL_OURS (LOAD(t, BIAS) == TO(t))
 #endif
 
+/* Nothing of the mutex may be touched any more, also by a store that is still in the buffer. */
+#if defined WAKE_LOCKED || defined FREED
+#define TOUCH() assert(!freed)
+#define TOUCH_BUFFERED() atomic { CAN_LOCK(t) -> TOUCH() }
+#else
+#define TOUCH() skip
+#define TOUCH_BUFFERED() skip
+#endif
+
 #ifdef BARGE
 #define KEEPS_OUT LOCKED
 #else
@@ -137,7 +150,7 @@ inline RESUME() {
 
 proctype Goroutine(byte g; byte t) {
     byte n, i, x;
-    bool again, starving, stays, unlocks;
+    bool again, starving, stays, unlocks, last;
 
 lock:
     MOVE();
@@ -215,7 +228,7 @@ own:
     STORE(t, DATA, x + 1);
     x = 0;
     MOVE();
-    owners--;
+    atomic { owners--; left--; last = left == 0 };
 
     if
     :: LOAD(t, BIAS) == SHARED -> goto give
@@ -260,12 +273,29 @@ share:
 
 give:
     unlocks = false;
+#ifdef WAKE_LOCKED
+    if
+    :: atomic { CAN_LOCK(t) && (mem[STATE] & (WAITING | WOKEN)) != WAITING ->
+            assert(mem[STATE] & LOCKED); mem[STATE] = mem[STATE] - LOCKED };
+        goto next
+    :: CAN_LOCK(t) && (mem[STATE] & (WAITING | WOKEN)) == WAITING -> skip
+    fi;
+    ACQUIRE(t, LOCK);
+    atomic { CAN_LOCK(t) ->
+            assert(linked > 0 && (mem[STATE] & (LOCKED | WAITING | WOKEN)) == LOCKED + WAITING);
+            UNLINK_FIRST(x);
+            handed[x] = (mem[STATE] & STARVING) != 0;
+            mem[STATE] = mem[STATE] - LOCKED - (linked > 0 -> 0 : WAITING);
+            mem[STATE] = (handed[x] -> mem[STATE] : mem[STATE] | WOKEN);
+            x++ };
+#else
     atomic { CAN_LOCK(t) -> x = mem[STATE]; assert(x & LOCKED); mem[STATE] = x - LOCKED };
     if
     :: (x & (WAITING | WOKEN)) == WAITING -> starving = (x & STARVING) != 0
     :: (x & (WAITING | WOKEN)) != WAITING -> x = 0; goto next
     fi;
     x = 0;
+    TOUCH();
     ACQUIRE(t, LOCK);
 #ifdef HAND_TWICE
     starving = (LOAD(t, STATE) & (LOCKED | WOKEN | STARVING)) == STARVING;
@@ -285,7 +315,10 @@ give:
     :: CAN_LOCK(t) && !(linked > 0 && (starving || !(mem[STATE] & (LOCKED | WOKEN | STARVING)))) ->
         skip
     fi;
+#endif
+    TOUCH();
     RELEASE(t, LOCK);
+    TOUCH_BUFFERED();
     starving = false;
     if
     :: x == 0 -> skip
@@ -293,6 +326,10 @@ give:
     fi;
 
 next:
+    if
+    :: last -> freed = true
+    :: !last -> skip
+    fi;
     n++;
     if
     :: n < ROUNDS -> goto lock
