@@ -1,30 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * handon.pml - a processor is taken from a thread that stays outside the runtime.
+ * handon.pml - a processor is taken from a thread that stays outside the runtime, or given away
+ * before a call that blocks.
  *
  * Two threads, one processor, two goroutines, each leaving the runtime ROUNDS times. The monitor
- * tries to move the processor from a thread that runs user code to the other, sleeping one.
+ * tries to move the processor from a thread that runs user code to whoever can use it.
  *
- *     enter     inside = 1; light; if revoked: under hand: did we lose the processor?
+ *     enter     inside = 1; light; if revoked: under hand: TAKEN? then NONE, and it is lost
  *     leave     inside = 0 (release)
  *     monitor   under hand: revoked = ASKED; heavy; inside == 1: revoked = NONE, give up;
- *               else: move the processor; revoked = TAKEN
- *     lost      under the scheduler's lock: take an idle processor (revoked = NONE), or queue the
- *               goroutine for everybody and sleep until a processor is handed over
+ *               else: the processor is ours; revoked = TAKEN. Then release it
+ *     block     inside, under hand: revoked = TAKEN; release the processor; leave
+ *     release   to an idle thread, or to the idle list: then heavy, and if there is a goroutine
+ *               in the global queue: wake
+ *     lost      take an idle processor; else queue the goroutine globally; light; if there is an
+ *               idle processor: wake. Then take an idle one or sleep until one is given
+ *     idle      processor to the idle list; heavy; look at the global queue again
+ *     wake      an idle processor goes to an idle thread
  *
  * Checked: the processor's plain data is used by one thread at a time, each sees what the other
  * wrote, and when nothing moves any more both goroutines have ended.
  *
- * The scheduler's lock and the queue under it are one atomic step after the own buffer is empty.
+ * A step under the scheduler's lock is one atomic step after the own buffer is empty.
  *
- * Negative controls: NO_HEAVY, NO_HAND (a thread looks at revoked
- * without the lock and goes on while it is being asked), NO_QUEUE (a goroutine that lost its
- * processor waits for one without being queued).
+ * Negative controls: NO_HEAVY, NO_HAND (a thread looks at revoked without the lock and goes on
+ * while it is being asked), NO_QUEUE (a goroutine that lost its processor waits for one without
+ * being queued), NO_LOOK (who puts the processor on the idle list does not look at the queue).
  */
-#ifndef ROUNDS
-#define ROUNDS 3
-#endif
-#define ATTEMPTS 3
+#define ROUNDS 2
+#define ATTEMPTS 2
 
 #define NTHREADS 3 /* 0 and 1 run goroutines, 2 is the monitor */
 #define INSIDE 0   /* INSIDE + t: stored by the thread */
@@ -32,7 +36,10 @@
 #define HAND 4     /* HAND + t: lock */
 #define HAS 6      /* HAS + t: 1 if the processor is this thread's; owner inside, else under hand */
 #define DATA 8     /* the processor's plain data */
-#define NVARS 9
+#define QUEUED 9   /* QUEUED + g: on the global queue; written under its lock */
+#define QUEUE 11   /* its lock */
+#define IDLE 12    /* the processor is on the idle list; written under the scheduler's lock */
+#define NVARS 13
 
 #define NONE 0
 #define ASKED 1
@@ -41,30 +48,47 @@
 
 #include "tso.h"
 
-byte users;         /* threads that use the processor right now */
-byte uses;          /* how often it was used */
-byte left[2];       /* rounds left of each goroutine */
-bool queued[2];     /* the global queue; scheduler's lock */
-bool idle_p;        /* the processor is on the idle list; scheduler's lock */
-bool sleeping[2];   /* thread waits for a processor; scheduler's lock */
-bool handed[2];     /* the wake-up */
+byte users;       /* threads that use the processor right now */
+byte wrote;       /* what the last one wrote */
+byte left[2];     /* rounds left of each goroutine */
+bool sleeping[2]; /* on the list of idle threads; scheduler's lock */
+bool given[2];    /* the processor, and the wake-up */
 
-inline USE(t) {
-    atomic { users++; assert(users == 1); r = LOAD(t, DATA) };
-    STORE(t, DATA, r + 1);
-    atomic { users--; uses++; r = 0 }
+inline USE() {
+    atomic { users++; assert(users == 1 && LOAD(t, DATA) == wrote); wrote = (wrote + 1) % 3 };
+    STORE(t, DATA, wrote);
+    users--
 }
 
-/* A processor of its own again. Nobody else touches `revoked` of a thread without one. */
-inline TAKE_NEW(t) {
-    ACQUIRE(t, HAND + t);
-    STORE(t, REVOKED + t, NONE);
-    STORE(t, HAS + t, 1);
-    RELEASE(t, HAND + t)
+#define SOMETHING_QUEUED (LOAD(t, QUEUED) == 1 || LOAD(t, QUEUED + 1) == 1)
+
+inline WAKE() {
+    if
+    :: atomic { CAN_LOCK(t) && mem[IDLE] == 1 && sleeping[0] ->
+            mem[IDLE] = 0; sleeping[0] = false; given[0] = true }
+    :: atomic { CAN_LOCK(t) && mem[IDLE] == 1 && sleeping[1] ->
+            mem[IDLE] = 0; sleeping[1] = false; given[1] = true }
+    :: CAN_LOCK(t) && (mem[IDLE] == 0 || (!sleeping[0] && !sleeping[1])) -> skip
+    fi
+}
+
+inline RELEASE_PROCESSOR() {
+    if
+    :: atomic { CAN_LOCK(t) && sleeping[0] -> sleeping[0] = false; given[0] = true }
+    :: atomic { CAN_LOCK(t) && sleeping[1] -> sleeping[1] = false; given[1] = true }
+    :: atomic { CAN_LOCK(t) -> mem[IDLE] = 1 };
+        HEAVY(t, i);
+#ifndef NO_LOOK
+        if
+        :: SOMETHING_QUEUED -> WAKE()
+        :: !SOMETHING_QUEUED -> skip
+        fi
+#endif
+    fi
 }
 
 proctype Thread(byte t; byte g) {
-    byte r;
+    byte r, i;
 
     if
     :: g == NOBODY -> goto asleep
@@ -79,60 +103,111 @@ user: /* user code, outside the runtime */
     :: LOAD(t, REVOKED + t) == NONE -> goto keep
     :: LOAD(t, REVOKED + t) != NONE -> skip
     fi;
-#ifdef NO_HAND
-    r = LOAD(t, REVOKED + t);
-#else
+#ifndef NO_HAND
     ACQUIRE(t, HAND + t);
+#endif
     r = LOAD(t, REVOKED + t);
+    if
+    :: r == TAKEN -> STORE(t, REVOKED + t, NONE)
+    :: r != TAKEN -> skip
+    fi;
+#ifndef NO_HAND
     RELEASE(t, HAND + t);
 #endif
     if
-    :: r == TAKEN -> r = 0; goto lost
-    :: else -> r = 0; goto keep
+    :: atomic { r != TAKEN -> r = 0 }; goto keep
+    :: atomic { r == TAKEN -> r = 0 }
     fi;
 
-lost:
+    /* lost */
     if
-    :: atomic { CAN_LOCK(t) && idle_p -> idle_p = false };
-        TAKE_NEW(t);
+    :: atomic { CAN_LOCK(t) && mem[IDLE] == 1 -> mem[IDLE] = 0 };
+        STORE(t, HAS + t, 1);
         goto keep
-    :: atomic { CAN_LOCK(t) && !idle_p -> sleeping[t] = true;
+    :: CAN_LOCK(t) && mem[IDLE] == 0 -> skip
+    fi;
 #ifndef NO_QUEUE
-            queued[g] = true;
+    ACQUIRE(t, QUEUE);
+    STORE(t, QUEUED + g, 1);
+    RELEASE(t, QUEUE);
 #endif
-            g = NOBODY };
+    g = NOBODY;
+    LIGHT(t);
+    if
+    :: LOAD(t, IDLE) == 1 -> WAKE()
+    :: LOAD(t, IDLE) == 0 -> skip
+    fi;
+without: /* a processor */
+    if
+    :: atomic { CAN_LOCK(t) && mem[IDLE] == 1 -> mem[IDLE] = 0 };
+        STORE(t, HAS + t, 1);
+        USE();
+        goto next
+    :: atomic { CAN_LOCK(t) && mem[IDLE] == 0 -> sleeping[t] = true };
         goto asleep
     fi;
 
 keep:
-    USE(t);
+    USE();
     left[g] = left[g] - 1;
     if
-    :: left[g] > 0 -> goto user
-    :: else -> g = NOBODY
+    :: left[g] > 0 -> skip
+    :: left[g] == 0 -> g = NOBODY; goto next
     fi;
+    if
+    :: goto user
+    :: skip
+    fi;
+
+    /* a call that blocks */
+    ACQUIRE(t, HAND + t);
+#ifndef NO_HAND
+    assert(LOAD(t, REVOKED + t) == NONE);
+#endif
+    STORE(t, HAS + t, 0);
+    STORE(t, REVOKED + t, TAKEN);
+    RELEASE(t, HAND + t);
+    RELEASE_PROCESSOR();
+    goto user;
 
 next: /* has the processor; looks for a goroutine, else gives the processor up */
     if
-    :: atomic { CAN_LOCK(t) && queued[0] -> queued[0] = false; g = 0 }
-    :: atomic { CAN_LOCK(t) && queued[1] -> queued[1] = false; g = 1 }
-    :: atomic { CAN_LOCK(t) && !queued[0] && !queued[1] ->
-            idle_p = true; sleeping[t] = true; mem[HAS + t] = 0 };
-        goto asleep
+    :: SOMETHING_QUEUED -> skip
+    :: !SOMETHING_QUEUED -> goto idle
     fi;
-    USE(t);
+    ACQUIRE(t, QUEUE);
+    if
+    :: LOAD(t, QUEUED) == 1 -> STORE(t, QUEUED, 0); g = 0
+    :: LOAD(t, QUEUED + 1) == 1 -> STORE(t, QUEUED + 1, 0); g = 1
+    fi;
+    RELEASE(t, QUEUE);
+    USE();
     goto user;
+
+idle:
+    STORE(t, HAS + t, 0);
+    atomic { CAN_LOCK(t) -> mem[IDLE] = 1; sleeping[t] = true };
+    HEAVY(t, i);
+#ifndef NO_LOOK
+    if
+    :: SOMETHING_QUEUED -> skip
+    :: !SOMETHING_QUEUED -> goto asleep
+    fi;
+    if
+    :: atomic { CAN_LOCK(t) && sleeping[t] -> sleeping[t] = false }; goto without
+    :: CAN_LOCK(t) && !sleeping[t] -> skip
+    fi;
+#endif
 
 asleep:
 end:
-    atomic { handed[t] -> handed[t] = false };
-    TAKE_NEW(t);
-    USE(t);
+    atomic { given[t] -> given[t] = false };
+    STORE(t, HAS + t, 1);
+    USE();
     goto next
 }
 
-/* Moves the processor of v to the other thread. */
-proctype Monitor() {
+proctype Monitor(byte t) {
     byte v, i, n;
     do
     :: n == ATTEMPTS -> break
@@ -142,29 +217,24 @@ proctype Monitor() {
         :: v = 0
         :: v = 1
         fi;
-        ACQUIRE(2, HAND + v);
+        ACQUIRE(t, HAND + v);
         if
-        :: LOAD(2, HAS + v) == 0 -> skip
-        :: LOAD(2, HAS + v) == 1 ->
-            STORE(2, REVOKED + v, ASKED);
-            HEAVY(2, i);
-            if
-            :: LOAD(2, INSIDE + v) == 0 && LOAD(2, HAS + v) == 1 ->
-                if
-                :: atomic { CAN_LOCK(2) && sleeping[1 - v] ->
-                        sleeping[1 - v] = false; mem[HAS + v] = 0 };
-                    STORE(2, REVOKED + v, TAKEN);
-                    RELEASE(2, HAND + v);
-                    atomic { CAN_LOCK(2) -> handed[1 - v] = true };
-                    goto next
-                :: atomic { CAN_LOCK(2) && !sleeping[1 - v] -> skip }
-                fi
-            :: LOAD(2, INSIDE + v) == 1 || LOAD(2, HAS + v) == 0 -> skip
-            fi;
-            STORE(2, REVOKED + v, NONE)
+        :: LOAD(t, REVOKED + v) != NONE -> goto give_up
+        :: LOAD(t, REVOKED + v) == NONE -> STORE(t, REVOKED + v, ASKED)
         fi;
-        RELEASE(2, HAND + v);
-next:   skip
+        HEAVY(t, i);
+        if
+        :: LOAD(t, INSIDE + v) == 0 && LOAD(t, HAS + v) == 1 ->
+            STORE(t, HAS + v, 0);
+            STORE(t, REVOKED + v, TAKEN);
+            RELEASE(t, HAND + v);
+            RELEASE_PROCESSOR();
+            goto next
+        :: LOAD(t, INSIDE + v) == 1 || LOAD(t, HAS + v) == 0 -> STORE(t, REVOKED + v, NONE)
+        fi;
+give_up:
+        RELEASE(t, HAND + v);
+next:   v = 0
     od
 }
 
@@ -172,15 +242,15 @@ init {
     atomic {
         left[0] = ROUNDS;
         left[1] = ROUNDS;
-        queued[1] = true;
+        mem[QUEUED + 1] = 1;
         sleeping[1] = true;
         mem[HAS] = 1;
         mem[INSIDE] = 1;
         mem[INSIDE + 1] = 1;
         run Thread(0, 0);
         run Thread(1, NOBODY);
-        run Monitor()
+        run Monitor(2)
     };
 end:
-    timeout -> assert(left[0] == 0 && left[1] == 0 && mem[DATA] == uses)
+    timeout -> assert(left[0] == 0 && left[1] == 0)
 }

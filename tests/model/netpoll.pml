@@ -30,7 +30,7 @@
  * Negative controls: KEEP_DEADLINE (the deadline is not looked at again after publishing),
  * KEEP_TIMER (the timer is not: it may have fired before there was anybody to wake), KEEP_CLOSING,
  * CLEAR_READY (an event that finds READY clears it), CLEAR_WISH (an event leaves EMPTY behind a
- * wish), ARM_LATE (the timer is armed after publishing, when the goroutine may wait anew),
+ * wish),
  * STORE_WHO (close stores EMPTY without looking at what it stores over).
  */
 #define EVENTS 2
@@ -84,15 +84,10 @@ inline ARM() {
 /* After the switch, on the thread that the goroutine left. */
 inline PUBLISH() {
     atomic { seen = deadline; its_deadline = seen };
-#ifndef ARM_LATE
     ARM();
-#endif
     waiters++;
     if
     :: atomic { who == EMPTY -> who = GOROUTINE };
-#ifdef ARM_LATE
-        ARM();
-#endif
         if
 #ifndef KEEP_DEADLINE
         :: deadline != seen -> goto look_again

@@ -3,17 +3,18 @@
  * park.pml - a goroutine waits for either of two objects, with or without a deadline, ROUNDS
  * times over.
  *
- *     park    take both locks; if neither object is ready: link a waiter into each, switch away
- *             STILL HOLDING the locks; the code that runs next on the thread arms the timer with
- *             (goroutine, epoch), then releases the locks
- *     waker   take the lock; if a waiter is linked and CAS claim OPEN -> CLAIMED: unlink it,
- *             release, ready the goroutine; else leave the object ready, release
+ *     park    take both locks; if neither object is ready: claim = next epoch, OPEN; link a
+ *             waiter into each, switch away STILL HOLDING the locks; the code that runs next on
+ *             the thread arms the timer with (goroutine, epoch), then releases the locks
+ *     waker   take the lock; if a waiter is linked: CAS claim OPEN -> CLAIMED, take it out in any
+ *             case, release; won: ready the goroutine; else leave the object ready
  *     timer   CAS claim (armed epoch, OPEN) -> CLAIMED, or be late and do nothing; ready
- *     woken   under each lock: unlink the own waiter; then epoch + 1, OPEN. A timer that is
- *             still armed is not waited for: it may fire at any later time
+ *     woken   each waiter that is still linked: under its lock, unlink it. A timer that is still
+ *             armed is not waited for: it may fire at any later time
  *
  * Checked: the goroutine never runs on two threads, is readied once per wait, finds the cause of
- * this wait and the registers saved last; it does not sleep beside a ready object.
+ * this wait and the registers saved last; it does not sleep beside a ready object. A waiter lives
+ * on its stack, so a waker finds none of an earlier wait.
  *
  * What a lock guards is modelled without buffers: taking a lock is a locked instruction, and
  * stores leave the buffer in order, so the next owner sees all.
@@ -28,7 +29,7 @@
 
 #define NTHREADS 5 /* 0 and 1 run the goroutine, 2 and 3 wake, 4 has the timers */
 #define LOCK 0     /* LOCK + o */
-#define CLAIM 2    /* epoch * 2 + (1: claimed) */
+#define CLAIM 2    /* epoch * 2 + (1: claimed); the first wait has epoch 1 */
 #define REGS 3     /* the saved registers: the number of the switch that saved them */
 #define NVARS 4
 
@@ -37,7 +38,8 @@
 
 #include "tso.h"
 
-bool linked[2], ready[2]; /* of each object: the waiter; an event nobody waited for */
+byte linked[2]; /* of each object: the waiter, by its epoch */
+bool ready[2];  /* an event nobody waited for */
 bool armed[ROUNDS];       /* timers, by epoch */
 bool queued, running;
 byte cause = NO_CAUSE;
@@ -55,9 +57,13 @@ inline READY(cause_) {
 }
 
 inline UNLINK(t_, o_) {
-    ACQUIRE(t_, LOCK + o_);
-    linked[o_] = false;
-    RELEASE(t_, LOCK + o_)
+    if
+    :: linked[o_] != 0 ->
+        ACQUIRE(t_, LOCK + o_);
+        linked[o_] = 0;
+        RELEASE(t_, LOCK + o_)
+    :: linked[o_] == 0 -> skip
+    fi
 }
 
 /* Under the lock of the timers, for the wait numbered e. */
@@ -79,14 +85,13 @@ end:
         if
         :: switches == 0 -> skip
         :: switches > 0 ->
-            assert(e == round * 2 + 1);
+            assert(e == (round + 1) * 2 + 1);
             assert(cause < TIMER || (cause == TIMER && cause_epoch == round));
 #ifndef NO_UNLINK
             UNLINK(t, 0);
             UNLINK(t, 1);
 #endif
-            atomic { cause = NO_CAUSE; cause_epoch = 0; round++ };
-            STORE(t, CLAIM, e + 1)
+            atomic { cause = NO_CAUSE; cause_epoch = 0; round++ }
         fi;
         e = 0;
         do
@@ -100,14 +105,15 @@ end:
                     :: ready[0] -> ready[0] = false
                     :: ready[1] -> ready[1] = false
                     fi };
-                atomic { CAN_LOCK(t) -> mem[CLAIM] = mem[CLAIM] + 2; round++ };
+                round++;
                 RELEASE(t, LOCK);
                 RELEASE(t, LOCK + 1)
             :: !ready[0] && !ready[1] -> break
             fi
         od;
-        atomic { linked[0] = true; linked[1] = true };
         e = round;
+        STORE(t, CLAIM, (e + 1) * 2);
+        atomic { linked[0] = e + 1; linked[1] = e + 1 };
 #ifdef ARM_EARLY
         ARM(t);
 #endif
@@ -138,18 +144,20 @@ proctype Waker(byte t, o) {
         n++;
         ACQUIRE(t, LOCK + o);
         if
-        :: !linked[o] -> goto keep
-        :: linked[o] -> skip
+        :: linked[o] == 0 -> goto keep
+        :: linked[o] != 0 -> assert(linked[o] == round + 1)
         fi;
 #ifndef NO_CLAIM
         if
-        :: atomic { CAN_LOCK(t) && mem[CLAIM] % 2 == 0 -> mem[CLAIM] = mem[CLAIM] + 1 }
-        :: CAN_LOCK(t) && mem[CLAIM] % 2 == 1 -> goto keep
+        :: atomic { CAN_LOCK(t) && mem[CLAIM] == linked[o] * 2 ->
+                mem[CLAIM] = linked[o] * 2 + 1 }
+        :: atomic { CAN_LOCK(t) && mem[CLAIM] != linked[o] * 2 -> linked[o] = 0 };
+            goto keep
         fi;
 #else
-        atomic { CAN_LOCK(t) -> mem[CLAIM] = (mem[CLAIM] / 2) * 2 + 1 };
+        atomic { CAN_LOCK(t) -> mem[CLAIM] = linked[o] * 2 + 1 };
 #endif
-        linked[o] = false;
+        linked[o] = 0;
         RELEASE(t, LOCK + o);
         READY(o);
         goto next;
@@ -175,8 +183,8 @@ end:
 fire:
     if
 #ifndef NO_EPOCH
-    :: atomic { CAN_LOCK(4) && mem[CLAIM] == e * 2 -> mem[CLAIM] = e * 2 + 1 }
-    :: CAN_LOCK(4) && mem[CLAIM] != e * 2 -> goto end
+    :: atomic { CAN_LOCK(4) && mem[CLAIM] == (e + 1) * 2 -> mem[CLAIM] = (e + 1) * 2 + 1 }
+    :: CAN_LOCK(4) && mem[CLAIM] != (e + 1) * 2 -> goto end
 #else
     :: atomic { CAN_LOCK(4) && mem[CLAIM] % 2 == 0 -> mem[CLAIM] = mem[CLAIM] + 1 }
     :: CAN_LOCK(4) && mem[CLAIM] % 2 == 1 -> goto end

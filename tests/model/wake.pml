@@ -30,6 +30,10 @@
  * idler does not look again), TAKE_BACK_QUIETLY (the idler that takes a processor is not counted
  * as searching), NO_BREAK (the poller is not told).
  */
+#ifdef TAKE_BACK_QUIETLY
+#define TWICE
+#endif
+
 #define NTHREADS 4
 #define NITEMS 2
 #define WORK 0 /* WORK + i: 0 not there yet, 1 submitted, 2 taken; in the queue of thread i */
@@ -61,7 +65,12 @@ inline GIVE(m_) {
     to = m_
 }
 
-#define NOBODY_LISTED (!listed[0] && !listed[2] && !listed[3])
+#ifdef TWICE
+#define SLEEPER 1
+#else
+#define SLEEPER 0
+#endif
+#define NOBODY_LISTED (!listed[SLEEPER] && !listed[2] && !listed[3])
 
 /* Sets `seen` if there is work in any queue. */
 inline LOOK() {
@@ -75,13 +84,20 @@ inline LOOK() {
 
 proctype Thread(byte t; bool submits) {
     bool searching, seen, poller;
-    byte i, to;
+    byte i, to, more;
 
     if
     :: t == 3 -> goto asleep
-    :: t != 3 && submits -> STORE(t, WORK + t, 1)
-    :: t != 3 && !submits -> goto find
+    :: t < 2 && submits -> skip
+#ifdef TWICE
+    :: t == 2 -> poller = true; goto end_polling
+    :: t == 1 -> goto find
+#else
+    :: t == 2 -> goto find
+#endif
     fi;
+submit:
+    STORE(t, WORK + t + more, 1);
     LIGHT(t);
     if
     :: LOAD(t, IDLE) == 0 -> goto busy
@@ -95,12 +111,16 @@ proctype Thread(byte t; bool submits) {
 find: /* has a processor */
     if
     :: searching -> goto search
-    :: !searching && submits && LOAD(t, WORK + t) == 1 ->
+#ifdef TWICE
+    :: !searching -> skip
+#else
+    :: !searching && t == 0 && LOAD(0, WORK) == 1 ->
         if
-        :: atomic { CAN_LOCK(t) && mem[WORK + t] == 1 -> mem[WORK + t] = 2 }; goto busy
-        :: CAN_LOCK(t) && mem[WORK + t] != 1 -> skip
+        :: atomic { CAN_LOCK(0) && mem[WORK] == 1 -> mem[WORK] = 2 }; goto busy
+        :: CAN_LOCK(0) && mem[WORK] != 1 -> skip
         fi
-    :: !searching && !(submits && LOAD(t, WORK + t) == 1) -> skip
+    :: !searching && !(t == 0 && LOAD(0, WORK) == 1) -> skip
+#endif
     fi;
     if
     :: LOAD(t, SEARCHING) > 0 -> goto idle
@@ -166,7 +186,9 @@ wake:
     :: atomic { !locked && mem[IDLE] > 0 && NOBODY_LISTED && LOAD(t, POLLING) == 0 && !unborn ->
             out_of_threads = true };
         goto end_hog
-    :: atomic { !locked && mem[IDLE] > 0 && listed[0] -> listed[0] = false; GIVE(0) }
+    :: atomic { !locked && mem[IDLE] > 0 && listed[SLEEPER] ->
+            listed[SLEEPER] = false;
+            GIVE(SLEEPER) }
     :: atomic { !locked && mem[IDLE] > 0 && listed[2] -> listed[2] = false; GIVE(2) }
     :: atomic { !locked && mem[IDLE] > 0 && listed[3] -> listed[3] = false; GIVE(3) }
     fi;
@@ -174,8 +196,13 @@ wake:
 
 busy:
     if
-    :: goto end_hog
+#ifdef TWICE
+    :: atomic { t == 0 && more == 0 -> more = 1 }; goto submit
+    :: t != 0 -> goto find
+#else
     :: t != 1 -> goto find
+#endif
+    :: goto end_hog
     fi;
 
 idle:
@@ -243,7 +270,13 @@ end_hog:
 init {
     atomic {
         run Thread(0, true);
+#ifdef TWICE
+        mem[IDLE] = 1;
+        mem[POLLING] = 1;
+        run Thread(1, false);
+#else
         run Thread(1, true);
+#endif
         run Thread(2, false);
         run Thread(3, false)
     };
