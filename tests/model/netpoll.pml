@@ -24,14 +24,14 @@
  * more, the reader is through, or waits without data, close or a deadline that has passed; and
  * the count of waiters is right.
  *
- * There are no store buffers here: every store to a word that another thread looks at without
- * taking a lock is a locked instruction.
+ * There are no store buffers here: a store to a word that another thread looks at without taking
+ * a lock is a locked instruction, or is followed by one before it matters: a timer's entry is
+ * dropped, by a plain store, before the compare-and-swap that finds nobody to wake.
  *
  * Negative controls: KEEP_DEADLINE (the deadline is not looked at again after publishing),
- * KEEP_TIMER (the timer is not: it may have fired before there was anybody to wake), KEEP_CLOSING,
- * CLEAR_READY (an event that finds READY clears it), CLEAR_WISH (an event leaves EMPTY behind a
- * wish),
- * STORE_WHO (close stores EMPTY without looking at what it stores over).
+ * KEEP_TIMER (the timer is not: it may have fired before there was anybody to wake), KEEP_CLOSING
+ * (closing is not), CLEAR_READY (an event that finds READY clears it), CLEAR_WISH (an event leaves
+ * EMPTY behind a wish), STORE_WHO (close stores EMPTY without looking at what it stores over).
  */
 #define EVENTS 2
 #define SETS 2

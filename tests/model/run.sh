@@ -14,11 +14,17 @@ only=${1:-}
 
 must_hold_and_must_fail() {
     cat <<'END'
-handon  plain FULL_FENCES  : NO_HEAVY NO_HAND NO_QUEUE
-runq    plain FULL_FENCES  : NO_HEAVY NO_BACKOFF NO_WAIT
-wake    plain FULL_FENCES  : NO_HEAVY NO_CHAIN CHAIN_ON_SIGHT NO_RETRY NO_RECHECK TAKE_BACK_QUIETLY
-park    plain              : UNLOCK_EARLY NO_EPOCH NO_CLAIM ARM_EARLY NO_UNLINK
-mutex   plain FULL_FENCES  : NO_HEAVY NO_SECOND_LOOK STAY_WOKEN KEEP_WOKEN FORGET HAND_FREE
+handon  plain FULL_FENCES             : NO_HEAVY NO_HAND NO_QUEUE NO_LOOK
+runq    plain FULL_FENCES             : NO_HEAVY NO_BACKOFF NO_WAIT YIELD_TO_GLOBAL CLOSE_EARLY
+bias    plain FULL_FENCES TWO_LOCKS   : NO_HEAVY NO_RECHECK NO_WAIT REBIAS_UNLOCKED CLOSE_EARLY
+bias                                  : UNSORTED
+wake    plain FULL_FENCES TWICE       : NO_HEAVY NO_CHAIN_FENCE NO_CHAIN NO_RETRY NO_RECHECK
+wake                                  : TAKE_BACK_QUIETLY NO_BREAK
+park    plain                         : UNLOCK_EARLY NO_EPOCH NO_CLAIM ARM_EARLY NO_UNLINK
+mutex   plain FULL_FENCES WAKE_LOCKED : NO_HEAVY NO_WAIT_OUT NO_RECHECK SHARED_EARLY KEEP_WOKEN
+mutex                                 : HAND_TWICE BARGE FORGET FREED
+netpoll plain                         : KEEP_DEADLINE KEEP_TIMER KEEP_CLOSING CLEAR_READY
+netpoll                               : CLEAR_WISH STORE_WHO
 END
 }
 
@@ -39,7 +45,7 @@ check() {
     (
         cd "$dir" || exit 1
         spin -a -D"$2" "$here/$1.pml" &&
-            gcc -O2 -w -DSAFETY -DMEMLIM=2000 -o pan pan.c &&
+            gcc -O1 -w -DSAFETY -DMEMLIM=2000 -o pan pan.c &&
             ./pan -m100000
     ) >"$dir/report" 2>&1
 }

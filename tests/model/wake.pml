@@ -24,6 +24,10 @@
  *     find        without being counted as searching a thread looks at its own queue only. If
  *                 others search already it may go idle instead of searching, too
  *
+ * With TWICE, thread 0 submits both pieces, thread 1 has nothing to do, and thread 2 sleeps in the
+ * poller. Who needs a second new thread is out of threads: in the runtime the processor then waits
+ * on the idle list until the monitor comes by, so such runs are left out.
+ *
  * Negative controls: NO_HEAVY (none for who goes idle and who chains), NO_CHAIN_FENCE (not for who
  * chains: a submission may still be in a store buffer), NO_CHAIN (a searcher that found work wakes
  * nobody), NO_RETRY (a waker that found no idle processor does not begin again), NO_RECHECK (the
