@@ -51,7 +51,7 @@ def environment(suite, exec_prefix):
     env = dict(os.environ)
     env.setdefault("ASAN_OPTIONS", "detect_leaks=0")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-    env.setdefault("TSAN_OPTIONS", "second_deadlock_stack=1")
+    env.setdefault("TSAN_OPTIONS", "second_deadlock_stack=1:atexit_sleep_ms=50")
     if exec_prefix:
         env["AG_TEST_EXEC"] = exec_prefix
     env["AG_SUITE_COMPILER"] = suite["compiler"]
@@ -71,12 +71,13 @@ def commands(args, suite):
             if args.worlds:
                 command += ["--worlds", args.worlds]
             found.append((name, command))
+    scripts = [source / script for script in args.script]
     if not args.no_scripts:
-        scripts = [*source.glob("tests/*_test.py"), *source.glob("tools/*_test.py"),
-                   *source.glob("tests/*/run.py")]
-        for script in sorted(scripts):
-            found.append((str(script.relative_to(source)), [sys.executable, str(script),
-                                                            str(args.build)]))
+        scripts += [*source.glob("tests/*_test.py"), *source.glob("tools/*_test.py"),
+                    *source.glob("tests/*/run.py")]
+    for script in sorted(set(scripts)):
+        found.append((str(script.relative_to(source)), [sys.executable, str(script),
+                                                        str(args.build)]))
     return [(name, command) for name, command in found if args.filter in name]
 
 
@@ -118,6 +119,8 @@ def main():
     parser.add_argument("--filter", default="", help="only programs whose name contains this")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--no-scripts", action="store_true")
+    parser.add_argument("--script", action="append", default=[], metavar="PATH",
+                        help="this one in any case")
     parser.add_argument("--only-scripts", action="store_true")
     parser.add_argument("--exec", default="", help="put before every test, e.g. 'valgrind -q'")
     args = parser.parse_args()

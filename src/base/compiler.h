@@ -42,6 +42,13 @@
  * caller that is watched would have it watched, too. */
 #define AG__NO_SANITIZE __attribute__((noinline, no_sanitize_address, no_sanitize_thread))
 
+/* Whether the runtime itself is instrumented. */
+#if AG__TSAN && defined(AG_TSAN_SELF)
+#define AG__TSAN_SELF 1
+#else
+#define AG__TSAN_SELF 0
+#endif
+
 /* A call through a pointer of another type is meant: all arguments travel in registers. */
 #if defined(__clang__)
 #define AG__ANY_CALL __attribute__((no_sanitize("function")))
@@ -64,6 +71,11 @@ void *__tsan_create_fiber(unsigned flags);
 void __tsan_destroy_fiber(void *fiber);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 void *__tsan_get_current_fiber(void);
+void __tsan_set_fiber_name(void *fiber, const char *name);
+void __tsan_ignore_thread_begin(void);
+void __tsan_ignore_thread_end(void);
+void __tsan_java_alloc(unsigned long addr, unsigned long size);
+void __tsan_java_free(unsigned long addr, unsigned long size);
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
 void __tsan_read_range(void *addr, long size); /* as gcc has them built in */
@@ -74,11 +86,23 @@ void __tsan_write_range(void *addr, long size);
 /* The runtime reads or writes the user's memory on the user's behalf. */
 #define AG__USER_READ(p, n) __tsan_read_range((void *)(p), (long)(n))
 #define AG__USER_WRITE(p, n) __tsan_write_range((void *)(p), (long)(n))
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wtsan" /* fences have acquires and releases beside them */
+#endif
 #else
 #define AG__HB_RELEASE(x) ((void)(x))
 #define AG__HB_ACQUIRE(x) ((void)(x))
 #define AG__USER_READ(p, n) ((void)(p), (void)(n))
 #define AG__USER_WRITE(p, n) ((void)(p), (void)(n))
+#endif
+
+/* From here on TSan does not watch this fibre, until it looks again. */
+#if AG__TSAN && !AG__TSAN_SELF
+#define AG__TSAN_LOOK_AWAY() __tsan_ignore_thread_begin()
+#define AG__TSAN_LOOK() __tsan_ignore_thread_end()
+#else
+#define AG__TSAN_LOOK_AWAY() ((void)0)
+#define AG__TSAN_LOOK() ((void)0)
 #endif
 
 #endif

@@ -33,8 +33,8 @@ struct waiter {
     ag__g *g;
     uint64_t epoch;
     int events;
-    int result;          /* READY …, written by who wins the claim. */
-    bool linked;         /* Guarded by the entry's lock. */
+    int result;  /* READY …, written by who wins the claim. */
+    bool linked; /* Guarded by the entry's lock. */
 };
 
 struct entry {
@@ -214,6 +214,7 @@ static int park(struct entry *e, int fd, int events, ag_time deadline) {
     w.epoch = ag__claim_begin(w.g);
     w.next = e->first;
     e->first = &w;
+    AG__HB_RELEASE(e); /* a close comes behind us */
     atomic_fetch_add_explicit(&ag__sched.poll_waiters, 1, AG__RLX);
     ready_all(m, gone);
     m->g->woken = AG__WOKEN_NORMAL;
@@ -249,12 +250,18 @@ static int wait_once(int fd, int events, ag_time deadline) {
     }
     int r = park(e, fd, events, until);
     switch (r) {
-    case READY: return -EAGAIN;
-    case CLOSED: return -ECANCELED;
-    case GONE: return -EBADF;
-    case -EPERM: return events; /* it can't be watched: always ready */
-    case -ETIMEDOUT: return until == deadline ? r : -EAGAIN;
-    default: return r;
+    case READY:
+        return -EAGAIN;
+    case CLOSED:
+        return -ECANCELED;
+    case GONE:
+        return -EBADF;
+    case -EPERM:
+        return events; /* it can't be watched: always ready */
+    case -ETIMEDOUT:
+        return until == deadline ? r : -EAGAIN;
+    default:
+        return r;
     }
 }
 
@@ -315,6 +322,7 @@ int ag_fd_close(int fd) {
         renew(e, fd);
         struct waiter *list = take(e, AG_READABLE | AG_WRITABLE, CLOSED);
         forget(e, fd);
+        AG__HB_ACQUIRE(e);
         ag__lock_release(&e->lock);
         ready_all(m, list);
         ag__leave(m);

@@ -100,6 +100,7 @@ static void arm(ag__m *m, struct ag_timer *t, int64_t when) {
     if (!t->pending && !t->period)
         ag__ref(t);
     t->pending = true;
+    AG__HB_RELEASE(&t->fn);
     ag__timer_arm(m, &t->timer, when, fire, ++t->generation);
 }
 
@@ -127,6 +128,8 @@ static void fire(ag__m *m, ag__timer *inner, uint64_t generation, int64_t now) {
     else
         starts = ag__g_new(m, t->site, t->fn, t->args);
     bool lost = !t->chan && !starts;
+    if (starts)
+        ag__hb_start_after(starts, &t->fn);
     if (t->period) {
         int64_t missed = (now - t->timer.pushed) / t->period;
         ag__timer_arm(m, inner, t->timer.pushed + (missed + 1) * t->period, fire, ++t->generation);

@@ -80,6 +80,10 @@ static inline void ag__lock_release(ag__lock *l) {
     atomic_store_explicit(&l->held, 0, memory_order_release);
 }
 
+/* After every wait in the kernel: TSan keeps a signal of the program's back until the thread makes
+ * a blocking call that it knows. Nothing in other builds. */
+void ag__os_kept_signals(void);
+
 /* --- Memory. --- */
 size_t ag__os_page(void);
 /* Address space without memory behind it, page aligned; NULL when refused. */

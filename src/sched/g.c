@@ -90,12 +90,7 @@ static AG__COLD void give_back(ag__p *p) {
 }
 
 void ag__g_free(ag__m *m, ag__g *g) {
-#if AG__TSAN
-    if (g->tsan_fiber) {
-        __tsan_destroy_fiber(g->tsan_fiber);
-        g->tsan_fiber = NULL;
-    }
-#endif
+    ag__tsan_end(g);
     if (AG__UNLIKELY(g->name != NULL)) {
         free(g->name);
         g->name = NULL;
@@ -106,6 +101,7 @@ void ag__g_free(ag__m *m, ag__g *g) {
     g->end_fn = NULL;
     g->saved_errno = 0;
     g->flags = 0;
+    ag__hb_start_after(g, NULL);
     g->stack_size = 0;
     atomic_store_explicit(&g->state, AG__G_FREE, AG__RLX);
     ag__p *p = m->p;
@@ -144,10 +140,7 @@ void ag__g_rebuild(void) {
             free(g->name);
             ag__g zero = {.timer = {.when = INT64_MAX}};
             zero.claim = g->claim + 2;
-#if AG__TSAN
-            if (g->tsan_fiber)
-                __tsan_destroy_fiber(g->tsan_fiber);
-#endif
+            ag__tsan_drop(g);
             memcpy(g, &zero, sizeof zero);
             g->link = central;
             central = g;
@@ -285,6 +278,7 @@ int64_t ag_count(void) {
         return 0;
     /* Ended first: one that starts and ends in between is counted as created only. */
     int64_t ended = sum_ended();
+    AG__HB_ACQUIRE(&ag__s.ended);
     return ag__g_created() - ended;
 }
 

@@ -55,6 +55,47 @@ ag__g *ag__g_alloc(ag__m *m);
 void ag__g_free(ag__m *m, ag__g *g);
 void ag__g_rebuild(void); /* all records but those of lost threads are free again */
 
+/* tsan.c */
+#if AG__TSAN
+void ag__tsan_init(void);
+void *ag__tsan_neutral_begin(void); /* what is made before the end comes behind no goroutine */
+void ag__tsan_neutral_end(void *self);
+void ag__tsan_to(ag__m *m, ag__g *to);       /* NULL: the thread's loop */
+void ag__tsan_leave(ag__m *m, ag__g *to);    /* the same, for ever */
+void ag__tsan_become(ag__m *m, ag__g *next); /* the same, on the stack of the one that ended */
+void ag__tsan_end(ag__g *g);                 /* g has ended, the thread is elsewhere */
+void ag__tsan_drop(ag__g *g);                /* g waits in the runtime, for ever */
+void ag__tsan_new_stack(ag__g *g);
+#else
+static inline void ag__tsan_init(void) {
+}
+static inline void *ag__tsan_neutral_begin(void) {
+    return NULL;
+}
+static inline void ag__tsan_neutral_end(void *self) {
+    (void)self;
+}
+static inline void ag__tsan_to(ag__m *m, ag__g *to) {
+    (void)m;
+    (void)to;
+}
+static inline void ag__tsan_leave(ag__m *m, ag__g *to) {
+    ag__tsan_to(m, to);
+}
+static inline void ag__tsan_become(ag__m *m, ag__g *next) {
+    ag__tsan_to(m, next);
+}
+static inline void ag__tsan_end(ag__g *g) {
+    (void)g;
+}
+static inline void ag__tsan_drop(ag__g *g) {
+    (void)g;
+}
+static inline void ag__tsan_new_stack(ag__g *g) {
+    (void)g;
+}
+#endif
+
 /* stack.c */
 void ag__stack_init(void);
 void ag__stack_bind(ag__m *m, ag__g *g); /* gives an unstarted goroutine its stack */

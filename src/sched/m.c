@@ -34,6 +34,7 @@ void ag__m_bind(ag__m *m) {
 #endif
 #if AG__TSAN
     m->tsan_fiber = __tsan_get_current_fiber();
+    AG__HB_RELEASE(m);
 #endif
 }
 
@@ -265,7 +266,9 @@ int ag__m_new(ag__p *p, bool searching) {
         m->all_link = ag__s.all_m;
         ag__s.all_m = m;
         ag__lock_release(&ag__s.lock);
+        void *self = ag__tsan_neutral_begin();
         r = ag__os_thread_start(thread_main, m, "aglet");
+        ag__tsan_neutral_end(self);
     }
     if (r == 0)
         return 0;

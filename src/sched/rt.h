@@ -92,6 +92,7 @@ struct ag__g {
 #endif
 #if AG__TSAN
     void *tsan_fiber;
+    const void *tsan_after; /* what the start is ordered behind, besides g */
 #endif
 };
 
@@ -248,6 +249,7 @@ static inline ag__m *ag__m_now(void) {
  * in ag_blocking), and nobody can take it until ag__leave. May change the thread.
  */
 static inline ag__m *ag__enter(void) {
+    AG__TSAN_LOOK_AWAY();
     ag__m *m = ag__m_now();
     /* Partner: the heavy fence of the monitor's handshake. */
     atomic_store_explicit(&m->inside, 1, memory_order_relaxed);
@@ -261,7 +263,22 @@ static inline void ag__leave(ag__m *m) {
     /* Release: what we did to the P comes before another thread gets it. Partner: the
      * monitor's acquire load of inside. */
     atomic_store_explicit(&m->inside, 0, memory_order_release);
+    AG__TSAN_LOOK();
 }
+
+/* What happened before the release of x happens before g starts, whoever starts it. */
+#if AG__TSAN
+static inline void ag__hb_start_after(ag__g *g, const void *x) {
+    g->tsan_after = x;
+}
+#define AG__HB_START(g) ((g)->tsan_after ? __tsan_acquire((void *)(g)->tsan_after) : (void)0)
+#else
+static inline void ag__hb_start_after(ag__g *g, const void *x) {
+    (void)g;
+    (void)x;
+}
+#define AG__HB_START(g) ((void)0)
+#endif
 
 static inline ag__g *ag__g_of(ag__m *m) {
     return m->g;

@@ -194,6 +194,7 @@ void ag__stack_bind(ag__m *m, ag__g *g) {
     g->stack_lo = lo;
     g->stack_hi = lo + class_bytes(c);
     mark_used(lo, c, true);
+    ag__tsan_new_stack(g);
     g->sp = ag__switch_prepare(g->stack_hi, ag__goroutine_entry);
 }
 

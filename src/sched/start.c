@@ -27,6 +27,7 @@ static void main_entry(void) {
 /* Main has ended, in any way but by ag_goexit, after which the others go on. */
 static void main_end(void *unused) {
     (void)unused;
+    AG__HB_RELEASE(&ag__s.main_done);
     atomic_store(&ag__s.main_done, 1);
     ag__os_futex_wake(&ag__s.main_done, 1);
 }
@@ -219,7 +220,7 @@ static void end(void) {
     ag__os_fault_remove();
 }
 
-int ag_run_with(const ag_config *config, int (*fn)(void *), void *arg) {
+static int run_world(const ag_config *config, int (*fn)(void *), void *arg) {
     once_per_process();
     ag__m *m = ag__enter();
     bool inside = !m->foreign;
@@ -244,6 +245,7 @@ int ag_run_with(const ag_config *config, int (*fn)(void *), void *arg) {
     if (r == 0) {
         while (!atomic_load(&ag__s.main_done))
             ag__os_futex_wait(&ag__s.main_done, 0, -1);
+        AG__HB_ACQUIRE(&ag__s.main_done);
         r = ag__s.result;
     }
     ag__hooks.world_ends();
@@ -252,6 +254,14 @@ int ag_run_with(const ag_config *config, int (*fn)(void *), void *arg) {
         ag__on_stop();
     end();
     atomic_store(&ag__s.running, 0);
+    return r;
+}
+
+int ag_run_with(const ag_config *config, int (*fn)(void *), void *arg) {
+    ag__tsan_init();
+    AG__TSAN_LOOK_AWAY();
+    int r = run_world(config, fn, arg);
+    AG__TSAN_LOOK();
     return r;
 }
 

@@ -29,13 +29,6 @@ static void asan_start(void **save, ag__m *m, ag__g *to) {
         __sanitizer_start_switch_fiber(save, m->asan_bottom, m->asan_size);
 }
 #endif
-#if AG__TSAN
-static void tsan_to(ag__m *m, ag__g *to) {
-    if (to && !to->tsan_fiber)
-        to->tsan_fiber = __tsan_create_fiber(0);
-    __tsan_switch_to_fiber(to ? to->tsan_fiber : m->tsan_fiber, 1);
-}
-#endif
 
 /* The first thing on the stack that was switched to. */
 static inline void after_switch(ag__m *m) {
@@ -84,9 +77,7 @@ static inline ag__m *switch_to(ag__m *m, ag__g *from, ag__g *to) {
 #if AG__ASAN
     asan_start(&from->asan_fake, m, to);
 #endif
-#if AG__TSAN
-    tsan_to(m, to);
-#endif
+    ag__tsan_to(m, to);
     ag__switch(&from->sp, sp);
 #if AG__ASAN
     __sanitizer_finish_switch_fiber(from->asan_fake, NULL, NULL);
@@ -106,9 +97,7 @@ static ag__m *switch_to_loop(ag__m *m, ag__g *from) {
 #if AG__ASAN
     asan_start(&from->asan_fake, m, NULL);
 #endif
-#if AG__TSAN
-    tsan_to(m, NULL);
-#endif
+    ag__tsan_to(m, NULL);
     ag__switch(&from->sp, m->sched_sp);
 #if AG__ASAN
     __sanitizer_finish_switch_fiber(from->asan_fake, NULL, NULL);
@@ -331,7 +320,10 @@ static void bury(ag__g *g, void *unused) {
 
 static void count_end(ag__m *m) {
     ag__p *p = m->p;
-    atomic_store_explicit(&p->ended, atomic_load_explicit(&p->ended, AG__RLX) + 1, AG__RLX);
+    AG__HB_RELEASE(&ag__s.ended);
+    /* Release: who counts us no more sees what we did. Partner: sum_ended. */
+    atomic_store_explicit(&p->ended, atomic_load_explicit(&p->ended, AG__RLX) + 1,
+                          memory_order_release);
 }
 
 static void unlock_thread_at_end(ag__m *m, ag__g *g) {
@@ -361,12 +353,7 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
         *m->errno_at = 0;
         next->sp = NULL;
         resume_begin(m, next);
-#if AG__TSAN
-        void *old = g->tsan_fiber;
-        g->tsan_fiber = NULL;
-        tsan_to(m, next);
-        __tsan_destroy_fiber(old);
-#endif
+        ag__tsan_become(m, next);
         ag__g_free(m, g);
         return next;
     }
@@ -381,9 +368,7 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
 #if AG__ASAN
         asan_start(NULL, m, next);
 #endif
-#if AG__TSAN
-        tsan_to(m, next);
-#endif
+        ag__tsan_leave(m, next);
         ag__switch(&m->dead_sp, sp);
     } else {
         ag__rq_close(p);
@@ -391,9 +376,7 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
 #if AG__ASAN
         asan_start(NULL, m, NULL);
 #endif
-#if AG__TSAN
-        tsan_to(m, NULL);
-#endif
+        ag__tsan_leave(m, NULL);
         ag__switch(&m->dead_sp, m->sched_sp);
     }
     __builtin_unreachable();
@@ -404,11 +387,13 @@ static void goroutine_main(void) {
 #if AG__ASAN
     __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
 #endif
+    AG__TSAN_LOOK_AWAY(); /* it begins inside the runtime */
     ag__m *m = ag__m_now();
     after_switch(m);
     for (;;) {
         ag__g *g = m->g;
         AG__HB_ACQUIRE(g);
+        AG__HB_START(g);
         ag__leave(m);
         ag__call(g->fn, g->args);
         if (AG__UNLIKELY(g->end_fn != NULL))
@@ -446,9 +431,7 @@ static void run_one(ag__m *m, ag__g *g) {
     void *fake;
     asan_start(&fake, m, g);
 #endif
-#if AG__TSAN
-    tsan_to(m, g);
-#endif
+    ag__tsan_to(m, g);
     ag__switch(&m->sched_sp, sp);
 #if AG__ASAN
     __sanitizer_finish_switch_fiber(fake, NULL, NULL);

@@ -104,8 +104,8 @@ AG_TEST_RUN(states_have_the_names_of_go) {
     until_waits_for(ag_go(read_it, ends[0]), "IO wait");
     char state[64];
     ag_check_str(state_of(1, state), "running");
-    close(ends[0]);
-    close(ends[1]);
+    ag_fd_close(ends[0]);
+    ag_fd_close(ends[1]);
 }
 
 AG_TEST_RUN(a_dump_shows_everybody) {

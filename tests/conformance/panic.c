@@ -530,13 +530,18 @@ AG_TEST_RUN(on_panic_is_not_called_for_a_recovered_panic) {
     recovered_count = 0;
 }
 
+static void counting_hook(const ag_panic_info *info) {
+    ag_check_contains(info->msg, "number ");
+    atomic_fetch_add(&hook_calls, 1);
+}
+
 static void panics_by_number(int n) {
     if (n % 2)
         ag_panic("number %d", n);
 }
 
 AG_TEST_RUN(many_goroutines_panic_at_the_same_time_each_alone) {
-    ag_go_opts opts = {.on_panic = hook};
+    ag_go_opts opts = {.on_panic = counting_hook};
     int many = 2000 / ag_test_slow();
     for (int i = 0; i < many; i++)
         ag_go_with(&opts, panics_by_number, i);

@@ -136,10 +136,10 @@ AG_TEST_DEATH(after_the_stop_the_old_action_is_back, 128 + SIGUSR1, "stopped lis
     ag_run(main_stops_listening, NULL);
 }
 
-static volatile sig_atomic_t handled;
+static atomic_int handled;
 
 static void handler(int sig) {
-    handled = sig;
+    atomic_store(&handled, sig);
 }
 
 AG_TEST_RUN(after_the_stop_a_handler_of_the_program_is_back) {
@@ -149,9 +149,9 @@ AG_TEST_RUN(after_the_stop_a_handler_of_the_program_is_back) {
     kill(getpid(), SIGUSR2);
     expect(c, SIGUSR2);
     ag_notify_stop(c);
-    ag_check_int(handled, 0);
+    ag_check_int(atomic_load(&handled), 0);
     kill(getpid(), SIGUSR2);
-    eventually(handled == SIGUSR2);
+    eventually(atomic_load(&handled) == SIGUSR2);
     ag_check_int(ag_len(c), 0);
     ag_unref(c);
 }

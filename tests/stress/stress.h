@@ -29,6 +29,18 @@ static inline int scaled(int n) {
     return result < 1 ? 1 : (int)result;
 }
 
+/* How many goroutines may wait at the same time: ThreadSanitizer knows some 8,000 threads. */
+static inline int live_at_most(int n) {
+#if defined(__SANITIZE_THREAD__)
+    return n < 5000 ? n : 5000;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+    return n < 5000 ? n : 5000;
+#endif
+#endif
+    return n;
+}
+
 /* Waits until `cond` holds, with a bound. */
 #define eventually(cond)                                                                           \
     do {                                                                                           \

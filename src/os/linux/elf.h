@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/base.h"
 #include "os/linux/dwarf.h"
 
 /* One loaded ELF object. A value; the pointers in it hold while the object is loaded. */

@@ -35,7 +35,9 @@ static _Atomic(ag__elf_file *) files;
 /* ---- Memory --------------------------------------------------------------------------------- */
 
 void *ag__elf_pages(size_t bytes) {
+    AG__TSAN_LOOK_AWAY(); /* it takes a mapping for a write */
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    AG__TSAN_LOOK();
     return at == MAP_FAILED ? NULL : at;
 }
 
@@ -238,7 +240,7 @@ static ag__elf_file *find_record(ag__elf_file *f, const ag__elf_file *end, const
     return NULL;
 }
 
-ag__elf_file *ag__elf_file_of(const ag__module *m) {
+static ag__elf_file *find_or_open(const ag__module *m) {
     ag__elf_file *seen = atomic_load_explicit(&files, memory_order_acquire);
     const char *name = ag__module_name(m);
     ag__elf_file *known = find_record(seen, NULL, m, name);
@@ -257,6 +259,13 @@ ag__elf_file *ag__elf_file_of(const ag__module *m) {
         }
         f->next = seen;
     }
+    return f;
+}
+
+ag__elf_file *ag__elf_file_of(const ag__module *m) {
+    AG__TSAN_LOOK_AWAY();
+    ag__elf_file *f = find_or_open(m);
+    AG__TSAN_LOOK();
     return f;
 }
 

@@ -89,7 +89,9 @@ static void *thread_main(void *arg) {
     struct thread_start start = *(struct thread_start *)arg;
     free(arg);
     pthread_setname_np(pthread_self(), start.name);
+    AG__TSAN_LOOK_AWAY();
     start.fn(start.arg);
+    AG__TSAN_LOOK();
     atomic_fetch_sub(&threads_started, 1);
     return NULL;
 }
@@ -173,10 +175,22 @@ int ag__os_at_fork(void (*fn)(void)) {
     return -pthread_atfork(NULL, NULL, fn);
 }
 
+void ag__os_kept_signals(void) {
+#if AG__TSAN
+    static const struct timespec none;
+    nanosleep(&none, NULL);
+#endif
+}
+
 void ag__os_futex_wait(_Atomic uint32_t *word, uint32_t expect, int64_t timeout_ns) {
     int saved = errno;
+#if AG__TSAN
+    if (timeout_ns < 0) /* an endless wait would go on after a signal */
+        timeout_ns = (int64_t)3600 * 1000000000;
+#endif
     struct timespec t = {timeout_ns / 1000000000, timeout_ns % 1000000000};
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expect, timeout_ns < 0 ? NULL : &t, NULL, 0);
+    ag__os_kept_signals();
     errno = saved;
 }
 
@@ -277,5 +291,7 @@ void ag__os_write_err(const char *text, size_t n) {
 }
 
 void ag__os_exit_now(int status) {
-    _exit(status);
+    /* Not _exit: sanitizers do their own work there, and may take another status. */
+    syscall(SYS_exit_group, status);
+    __builtin_unreachable();
 }

@@ -90,6 +90,7 @@ int ag__poll_wait(ag__poll_event *ret_events, int max, int64_t timeout_ns) {
     struct epoll_event events[BATCH];
     int saved = errno, count = 0;
     int n = wait_for(events, max < BATCH ? max : BATCH, timeout_ns);
+    ag__os_kept_signals();
     for (int i = 0; i < n; i++) {
         if (events[i].data.u64 == BREAK_DATA)
             continue;

@@ -4,7 +4,7 @@
 // procs: 1
 #include <aglet.h>
 
-static int shared;
+int shared; /* not static: a variable that nobody reads would be gone */
 
 static void receive(ag_chan(int) c, ag_wg *wg) {
     ag_recv(c, NULL);

@@ -5,7 +5,7 @@
 // procs: 1
 #include <aglet.h>
 
-static int shared;
+int shared; /* not static: a variable that nobody reads would be gone */
 
 static void write_it(int v, ag_wg *wg) {
     ag_yield();

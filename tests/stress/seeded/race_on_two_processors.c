@@ -4,7 +4,7 @@
 // procs: 2
 #include <aglet.h>
 
-static int shared;
+int shared; /* not static: a variable that nobody reads would be gone */
 static int here;
 
 static void write_it(int v, ag_wg *wg) {

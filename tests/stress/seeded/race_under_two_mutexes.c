@@ -3,7 +3,7 @@
 // thread: data race
 #include <aglet.h>
 
-static int shared;
+int shared; /* not static: a variable that nobody reads would be gone */
 
 static void write_it(ag_mutex *m, ag_wg *wg) {
     ag_mutex_lock(m);

@@ -4,7 +4,7 @@
 #include <aglet.h>
 #include <pthread.h>
 
-static int shared;
+int shared; /* not static: a variable that nobody reads would be gone */
 
 static void *write_it(void *arg) {
     shared = 1;
