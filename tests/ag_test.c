@@ -462,8 +462,10 @@ int main(int argc, char **argv) {
         else if (value && strcmp(argv[i], "--run") == 0)
             run = value;
         else {
-            fprintf(stderr, "usage: %s [--filter SUBSTRING] [--worlds 1,2,8] [--list] "
-                            "[--run NAME]\n", argv[0]);
+            fprintf(stderr,
+                    "usage: %s [--filter SUBSTRING] [--worlds 1,2,8] [--list] "
+                    "[--run NAME]\n",
+                    argv[0]);
             return 2;
         }
         i++;

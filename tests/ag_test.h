@@ -62,8 +62,7 @@ int ag_test_slow(void);
 #define ag_check_int(actual, expected)                                                             \
     ag_test_check_int(__FILE__, __LINE__, #actual, (long long)(actual), (long long)(expected))
 #define ag_check_ptr(actual, expected)                                                             \
-    ag_test_check_ptr(__FILE__, __LINE__, #actual, (const void *)(actual),                         \
-                      (const void *)(expected))
+    ag_test_check_ptr(__FILE__, __LINE__, #actual, (const void *)(actual), (const void *)(expected))
 #define ag_check_str(actual, expected)                                                             \
     ag_test_check_str(__FILE__, __LINE__, #actual, actual, expected)
 #define ag_check_contains(haystack, needle)                                                        \

@@ -21,11 +21,12 @@
 
 #include <aglet/defer.h>
 
-#define QUIET_MAX (1 * AG_SEC) /* a stop leaves an idle connection that long for a last request,   \
-                                */
-#define QUIET_PART 20          /* but no longer than that part of its limit */
-#define SETTLE_NS (5 * AG_MS)  /* a stop leaves the accepting goroutines that long */
-#define PAUSE_MIN (1 * AG_MS)  /* after an accept that failed for lack of something */
+#define QUIET_MAX                                                                                  \
+    (1 * AG_SEC)              /* a stop leaves an idle connection that long for a last request,    \
+                               */
+#define QUIET_PART 20         /* but no longer than that part of its limit */
+#define SETTLE_NS (5 * AG_MS) /* a stop leaves the accepting goroutines that long */
+#define PAUSE_MIN (1 * AG_MS) /* after an accept that failed for lack of something */
 #define PAUSE_MAX (200 * AG_MS)
 
 /* ---- Life ----------------------------------------------------------------------------------- */

@@ -27,7 +27,9 @@
         }                                                                                          \
     } while (0)
 
-static void open_pipe(int ends[2]) { ag_check_int(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0); }
+static void open_pipe(int ends[2]) {
+    ag_check_int(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+}
 
 static void wait_into(int fd, int events, ag_time deadline, _Atomic int *result) {
     *result = ag_fd_wait(fd, events, deadline) - 1000;

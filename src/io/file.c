@@ -22,7 +22,9 @@ struct transfer {
     ssize_t result;
 };
 
-static void read_blocking(struct transfer *t) { t->result = ag__file_read(t->fd, t->to, t->n); }
+static void read_blocking(struct transfer *t) {
+    t->result = ag__file_read(t->fd, t->to, t->n);
+}
 
 ssize_t ag_file_read(int fd, void *buf, size_t n) {
     ssize_t got = n <= CACHED_MAX ? ag__file_read_cached(fd, buf, n) : -EAGAIN;
@@ -55,4 +57,6 @@ ssize_t ag_file_write(int fd, const void *buf, size_t n) {
     return t.result;
 }
 
-int ag_file_sync(int fd) { return ag_blocking(ag__file_sync, fd); }
+int ag_file_sync(int fd) {
+    return ag_blocking(ag__file_sync, fd);
+}

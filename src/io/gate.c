@@ -76,7 +76,9 @@ AG__COLD void ag__gate_pass_on(ag__gate *x, int mode) {
     ag__leave(m);
 }
 
-int ag__gate_try_lock(ag__gate *x, int mode) { return step(x, mode, 0); }
+int ag__gate_try_lock(ag__gate *x, int mode) {
+    return step(x, mode, 0);
+}
 
 int ag__gate_enter(ag__gate *x) {
     uint64_t word = atomic_load_explicit(&x->word, AG__RLX);
@@ -97,8 +99,8 @@ int ag__gate_close(ag__gate *x) {
     do {
         if (word & AG__GATE_CLOSED)
             return -ECANCELED;
-    } while (!atomic_compare_exchange_weak(&x->word, &word,
-                                           (word | AG__GATE_CLOSED) + AG__GATE_ONE));
+    } while (
+        !atomic_compare_exchange_weak(&x->word, &word, (word | AG__GATE_CLOSED) + AG__GATE_ONE));
     ag__m *m = ag__enter();
     for (int mode = 0; mode < 2; mode++) {
         ag__lock_acquire(&x->lock);

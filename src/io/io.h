@@ -42,8 +42,8 @@ static inline int ag__gate_lock(ag__gate *x, int mode) {
     uint64_t to = (word | AG__GATE_BUSY(mode)) + AG__GATE_ONE;
     /* Acquire. Partner: the release of ag__gate_unlock. */
     if (AG__UNLIKELY(word & (AG__GATE_CLOSED | AG__GATE_BUSY(mode))) ||
-        AG__UNLIKELY(!atomic_compare_exchange_strong_explicit(
-            &x->word, &word, to, memory_order_acquire, AG__RLX)))
+        AG__UNLIKELY(!atomic_compare_exchange_strong_explicit(&x->word, &word, to,
+                                                              memory_order_acquire, AG__RLX)))
         return ag__gate_lock_slow(x, mode);
     return 0;
 }

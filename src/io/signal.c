@@ -40,12 +40,12 @@ struct listener {
 };
 
 static ag__lock lock;
-static struct listener *listeners;     /* Guarded by lock. */
-static int wanted[AG__SIG_MAX + 1];    /* Guarded by lock: listeners, and the hook of SIGQUIT. */
-static bool has_thread;                /* Guarded by lock. */
-static _Atomic uint64_t receives;      /* Written under lock: the thread's signals. */
-static void (*quit_fn)(void);          /* Guarded by lock. */
-static bool quit_installed;            /* Guarded by lock. */
+static struct listener *listeners;  /* Guarded by lock. */
+static int wanted[AG__SIG_MAX + 1]; /* Guarded by lock: listeners, and the hook of SIGQUIT. */
+static bool has_thread;             /* Guarded by lock. */
+static _Atomic uint64_t receives;   /* Written under lock: the thread's signals. */
+static void (*quit_fn)(void);       /* Guarded by lock. */
+static bool quit_installed;         /* Guarded by lock. */
 
 static _Atomic uint32_t caught[AG__SIG_MAX + 1]; /* Atomic; handlers add, the thread takes. */
 static _Atomic uint32_t alarm_word;              /* Futex: grows with every signal and change. */
@@ -55,7 +55,9 @@ static _Atomic int64_t quit_last;                /* Atomic; when the last one ca
 
 enum { QUIT_AGAIN_NS = 2000000000 };
 
-static uint64_t bit_of(int sig) { return (uint64_t)1 << (sig - 1); }
+static uint64_t bit_of(int sig) {
+    return (uint64_t)1 << (sig - 1);
+}
 
 /* --- The handler: async-signal-safe. --- */
 
@@ -267,8 +269,8 @@ void ag_notify_stop(ag_chan(int) c) {
 static void install_quit(void) {
     ag__lock_acquire(&lock);
     if (!ag__sched.no_signals && quit_fn && !quit_installed &&
-        (wanted[ag__sig_quit()] > 0 || !ag__sig_is_handled(ag__sig_quit())) &&
-        need_thread() == 0 && want(ag__sig_quit()) == 0)
+        (wanted[ag__sig_quit()] > 0 || !ag__sig_is_handled(ag__sig_quit())) && need_thread() == 0 &&
+        want(ag__sig_quit()) == 0)
         quit_installed = true;
     atomic_store(&quit_last, 0);
     note_quit();

@@ -41,7 +41,9 @@ AG_TEST_RUN(actions_come_and_go_with_the_listeners) {
     ag_unref(b);
 }
 
-static void own_handler(int sig) { (void)sig; }
+static void own_handler(int sig) {
+    (void)sig;
+}
 
 AG_TEST_RUN(an_action_set_meanwhile_is_left_alone) {
     ag_chan(int) c = ag_make(int, 1);
@@ -188,7 +190,9 @@ AG_TEST(a_listener_lasts_through_worlds_and_between_them) {
 /* --- The hook of SIGQUIT. --- */
 
 static _Atomic int hooked;
-static void hook(void) { hooked++; }
+static void hook(void) {
+    hooked++;
+}
 static void stuck(void) {
     write(2, "stuck\n", 6);
     pause();

@@ -32,8 +32,7 @@ static int parse_port(const char *text, ag__host_port *p) {
         p->port = (int)strtol(text, NULL, 10);
         return p->port <= 65535 ? 0 : -EINVAL;
     }
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
     if (strspn(text, allowed) != n || text[0] == '-')
         return -EINVAL;
     return copy(p->port_name, sizeof p->port_name, text, n);
@@ -70,8 +69,10 @@ static int parse_net(const char *net, ag__target *t) {
         const char *name;
         int kind;
         bool datagram;
-    } nets[] = {{"tcp", AG__ADDR_NONE, false}, {"tcp4", AG__ADDR_IP4, false},
-                {"tcp6", AG__ADDR_IP6, false}, {"unix", AG__ADDR_UNIX, false},
+    } nets[] = {{"tcp", AG__ADDR_NONE, false},
+                {"tcp4", AG__ADDR_IP4, false},
+                {"tcp6", AG__ADDR_IP6, false},
+                {"unix", AG__ADDR_UNIX, false},
                 {"udp", AG__ADDR_NONE, true}};
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
         if (strcmp(net, nets[i].name) == 0) {

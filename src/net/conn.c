@@ -49,7 +49,9 @@ ag_conn *ag__conn_alloc(void) {
     return c;
 }
 
-void ag__conn_discard(ag_conn *c) { free(c); }
+void ag__conn_discard(ag_conn *c) {
+    free(c);
+}
 
 int ag__conn_open(ag_conn *c, int fd, bool stream, bool drains) {
     c->fd = fd;
@@ -273,9 +275,15 @@ static int set_deadlines(ag_conn *c, ag_time t, bool read, bool write) {
     return 0;
 }
 
-int ag_set_deadline(ag_conn *c, ag_time t) { return set_deadlines(c, t, true, true); }
-int ag_set_read_deadline(ag_conn *c, ag_time t) { return set_deadlines(c, t, true, false); }
-int ag_set_write_deadline(ag_conn *c, ag_time t) { return set_deadlines(c, t, false, true); }
+int ag_set_deadline(ag_conn *c, ag_time t) {
+    return set_deadlines(c, t, true, true);
+}
+int ag_set_read_deadline(ag_conn *c, ag_time t) {
+    return set_deadlines(c, t, true, false);
+}
+int ag_set_write_deadline(ag_conn *c, ag_time t) {
+    return set_deadlines(c, t, false, true);
+}
 
 int ag_conn_shutdown(ag_conn *c, int how) {
     int r = ag__gate_enter(&c->gate);
@@ -312,11 +320,19 @@ static const char *name_of(ag_conn *c, int which) {
     return text ? text : "";
 }
 
-const char *ag_conn_local(ag_conn *c) { return name_of(c, 0); }
-const char *ag_conn_remote(ag_conn *c) { return name_of(c, 1); }
+const char *ag_conn_local(ag_conn *c) {
+    return name_of(c, 0);
+}
+const char *ag_conn_remote(ag_conn *c) {
+    return name_of(c, 1);
+}
 
-int64_t ag_conn_sent(ag_conn *c) { return atomic_load_explicit(&c->sent, AG__RLX); }
-int64_t ag_conn_received(ag_conn *c) { return atomic_load_explicit(&c->received, AG__RLX); }
+int64_t ag_conn_sent(ag_conn *c) {
+    return atomic_load_explicit(&c->sent, AG__RLX);
+}
+int64_t ag_conn_received(ag_conn *c) {
+    return atomic_load_explicit(&c->received, AG__RLX);
+}
 
 int ag_conn_fd(ag_conn *c) {
     bool closed = atomic_load(&c->gate.word) & AG__GATE_CLOSED;
@@ -325,10 +341,12 @@ int ag_conn_fd(ag_conn *c) {
 
 /* --- Wishes. --- */
 
-static void drop_reference(void *c) { ag_unref(c); }
+static void drop_reference(void *c) {
+    ag_unref(c);
+}
 
-static ag__g *new_wish(ag_conn *c, const struct ag__site *site, ag__fn fn,
-                       const intptr_t args[6], int *ret_error) {
+static ag__g *new_wish(ag_conn *c, const struct ag__site *site, ag__fn fn, const intptr_t args[6],
+                       int *ret_error) {
     ag__m *m = ag__enter();
     bool no_world = ag__is_foreign(m) && atomic_load(&ag__sched.running) != 1;
     ag__g *g = no_world ? NULL : ag__g_new(m, site, fn, args);
@@ -342,8 +360,7 @@ static ag__g *new_wish(ag_conn *c, const struct ag__site *site, ag__fn fn,
     return g;
 }
 
-static int wish_inside(ag_conn *c, const struct ag__site *site, ag__fn fn,
-                       const intptr_t args[6]) {
+static int wish_inside(ag_conn *c, const struct ag__site *site, ag__fn fn, const intptr_t args[6]) {
     /* An old event is no reason to start a goroutine: ask the socket. */
     if (ag__pd_is_ready(c->pd, AG__READ)) {
         ag__pd_consume(c->pd, AG__READ);

@@ -32,7 +32,9 @@ static struct pair open_pair(const char *net, const char *addr) {
     return p;
 }
 
-static struct pair tcp_pair(void) { return open_pair("tcp", "127.0.0.1:0"); }
+static struct pair tcp_pair(void) {
+    return open_pair("tcp", "127.0.0.1:0");
+}
 
 static void end_pair(struct pair *p) {
     ag_unref(p->a);
@@ -122,7 +124,9 @@ static void pass_descriptor(int fd, int passed, const char *text, size_t n) {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr head;
     } control = {{0}};
-    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr m = {.msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
                        .msg_controllen = sizeof control.bytes};
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
     c->cmsg_level = SOL_SOCKET;
@@ -322,7 +326,9 @@ AG_TEST_RUN(a_wish_is_not_granted_for_an_old_event) {
     end_pair(&p);
 }
 
-static void hold_reader(ag_conn *c, _Atomic int *result) { read_once(c, result); }
+static void hold_reader(ag_conn *c, _Atomic int *result) {
+    read_once(c, result);
+}
 
 AG_TEST_RUN(a_wish_and_a_reader_exclude_each_other) {
     struct pair p = tcp_pair();
@@ -342,7 +348,9 @@ AG_TEST_RUN(a_wish_and_a_reader_exclude_each_other) {
     end_pair(&p);
 }
 
-static void note(_Atomic int *n) { ++*n; }
+static void note(_Atomic int *n) {
+    ++*n;
+}
 
 AG_TEST_RUN(a_wish_holds_the_connection) {
     struct pair p = tcp_pair();

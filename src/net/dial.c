@@ -18,7 +18,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static bool is_past(ag_time deadline) { return deadline && ag_now() >= deadline; }
+static bool is_past(ag_time deadline) {
+    return deadline && ag_now() >= deadline;
+}
 
 /* Starts connecting: 0 connected, -EINPROGRESS, or the error. */
 static int start(int fd, const ag__addr *a, ag_time deadline) {

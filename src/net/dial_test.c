@@ -22,7 +22,9 @@
         }                                                                                          \
     } while (0)
 
-static const char *port_of(ag_listener *l) { return strrchr(ag_listener_addr(l), ':'); }
+static const char *port_of(ag_listener *l) {
+    return strrchr(ag_listener_addr(l), ':');
+}
 
 AG_TEST_RUN(every_address_is_tried_and_the_first_error_told) {
     ag_listener *l;

@@ -26,9 +26,8 @@ struct question {
 
 static void ask(struct question *q) {
     const ag__host_port *p = q->parts;
-    q->result = ag__addr_look_up(p->host[0] ? p->host : NULL,
-                                 p->port_name[0] ? p->port_name : NULL, p->port, q->kind,
-                                 q->datagram, q->listens, q->addrs, q->max);
+    q->result = ag__addr_look_up(p->host[0] ? p->host : NULL, p->port_name[0] ? p->port_name : NULL,
+                                 p->port, q->kind, q->datagram, q->listens, q->addrs, q->max);
 }
 
 /* In a goroutine of its own. */
@@ -65,8 +64,12 @@ static bool has_small_stack(void) {
 
 int ag__dns_look_up(const ag__host_port *parts, int kind, bool datagram, bool listens,
                     ag__addr *ret_addrs, int max) {
-    struct question q = {.parts = parts, .kind = kind, .max = max, .datagram = datagram,
-                         .listens = listens, .addrs = ret_addrs};
+    struct question q = {.parts = parts,
+                         .kind = kind,
+                         .max = max,
+                         .datagram = datagram,
+                         .listens = listens,
+                         .addrs = ret_addrs};
     if (!has_small_stack()) {
         ag_blocking(ask, &q);
         return q.result;

@@ -20,10 +20,10 @@ struct ag_listener {
     ag__gate gate;
     ag__pd *pd;
     int fd;
-    bool tcp;                    /* Constant. */
-    bool has_file;               /* Constant. */
-    ag__file_id file;            /* Constant. */
-    char addr[AG__ADDR_TEXT];    /* Constant. */
+    bool tcp;                 /* Constant. */
+    bool has_file;            /* Constant. */
+    ag__file_id file;         /* Constant. */
+    char addr[AG__ADDR_TEXT]; /* Constant. */
 };
 
 /* --- Binding. --- */
@@ -144,8 +144,8 @@ int ag_listener_close(ag_listener *l) {
     if (r != 0)
         return r;
     ag__file_id id;
-    if (l->has_file && ag__file_identify_socket(l->addr, &id) == 0 &&
-        id.device == l->file.device && id.inode == l->file.inode)
+    if (l->has_file && ag__file_identify_socket(l->addr, &id) == 0 && id.device == l->file.device &&
+        id.inode == l->file.inode)
         ag__file_unlink(l->addr);
     ag__pd_close(l->pd);
     if (ag__gate_leave(&l->gate))
@@ -153,7 +153,9 @@ int ag_listener_close(ag_listener *l) {
     return 0;
 }
 
-const char *ag_listener_addr(ag_listener *l) { return l->addr; }
+const char *ag_listener_addr(ag_listener *l) {
+    return l->addr;
+}
 
 /* --- Accepting. --- */
 

@@ -16,13 +16,13 @@
 struct ag_conn {
     ag__object object;
     ag__gate gate;
-    ag__pd *pd;                /* Constant; valid for who is inside the gate. */
-    int fd;                    /* Constant; valid for who is inside the gate. */
-    bool stream;               /* Constant. Not datagrams. */
-    bool drains;               /* Constant. A short read has taken everything there was. */
-    _Atomic int64_t sent;      /* Written by the writer. */
-    _Atomic int64_t received;  /* Written by the reader. */
-    _Atomic(char *) names[2];  /* Atomic; set once from NULL: the local and the remote end. */
+    ag__pd *pd;               /* Constant; valid for who is inside the gate. */
+    int fd;                   /* Constant; valid for who is inside the gate. */
+    bool stream;              /* Constant. Not datagrams. */
+    bool drains;              /* Constant. A short read has taken everything there was. */
+    _Atomic int64_t sent;     /* Written by the writer. */
+    _Atomic int64_t received; /* Written by the reader. */
+    _Atomic(char *) names[2]; /* Atomic; set once from NULL: the local and the remote end. */
 };
 
 /* A connection over a non-blocking socket, which it owns, also on failure. */
@@ -40,9 +40,9 @@ int ag__dial(const char *net, const char *addr, ag_time deadline, ag_conn **ret_
 enum { AG__TARGETS = 16 };
 
 typedef struct ag__target {
-    int kind;        /* AG__ADDR_NONE: IPv4 or IPv6 */
+    int kind; /* AG__ADDR_NONE: IPv4 or IPv6 */
     bool datagram;
-    bool both;       /* listen on IPv4 and IPv6 with one socket if possible */
+    bool both; /* listen on IPv4 and IPv6 with one socket if possible */
     int count;
     ag__addr addrs[AG__TARGETS];
 } ag__target;

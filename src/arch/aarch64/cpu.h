@@ -8,7 +8,9 @@
 #define AG__ARCH_NAME "aarch64"
 
 /* isb and not yield: yield does nothing on most cores, isb waits for some tens of cycles. */
-static inline void ag__cpu_pause(void) { __asm__ volatile("isb" ::: "memory"); }
+static inline void ag__cpu_pause(void) {
+    __asm__ volatile("isb" ::: "memory");
+}
 
 /* Reads the thread-local pointer `sym` anew each time: volatile, so that no compiler keeps the
  * value or its address over a call that may change threads. */

@@ -20,15 +20,17 @@
 #include <sys/un.h>
 
 static void from_ip4(struct in_addr ip, int port, ag__addr *a) {
-    struct sockaddr_in s = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                            .sin_addr = ip};
+    struct sockaddr_in s = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = ip};
     memcpy(a->raw, &s, sizeof s);
     a->size = sizeof s;
 }
 
 static void from_ip6(struct in6_addr ip, uint32_t scope, int port, ag__addr *a) {
-    struct sockaddr_in6 s = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port),
-                             .sin6_addr = ip, .sin6_scope_id = scope};
+    struct sockaddr_in6 s = {.sin6_family = AF_INET6,
+                             .sin6_port = htons((uint16_t)port),
+                             .sin6_addr = ip,
+                             .sin6_scope_id = scope};
     memcpy(a->raw, &s, sizeof s);
     a->size = sizeof s;
 }
@@ -42,11 +44,16 @@ static sa_family_t family(const ag__addr *a) {
 
 int ag__addr_kind(const ag__addr *a) {
     switch (family(a)) {
-    case AF_UNSPEC: return AG__ADDR_NONE;
-    case AF_INET: return AG__ADDR_IP4;
-    case AF_INET6: return AG__ADDR_IP6;
-    case AF_UNIX: return AG__ADDR_UNIX;
-    default: return AG__ADDR_OTHER;
+    case AF_UNSPEC:
+        return AG__ADDR_NONE;
+    case AF_INET:
+        return AG__ADDR_IP4;
+    case AF_INET6:
+        return AG__ADDR_IP6;
+    case AF_UNIX:
+        return AG__ADDR_UNIX;
+    default:
+        return AG__ADDR_OTHER;
     }
 }
 
@@ -164,11 +171,16 @@ void ag__addr_text(const ag__addr *a, char *buf, size_t size) {
 
 static int error_of(int gai) {
     switch (gai) {
-    case EAI_AGAIN: return -EAGAIN;
-    case EAI_MEMORY: return -ENOMEM;
-    case EAI_SERVICE: return -EINVAL;
-    case EAI_SYSTEM: return errno ? -errno : -ENOENT;
-    default: return -ENOENT;
+    case EAI_AGAIN:
+        return -EAGAIN;
+    case EAI_MEMORY:
+        return -ENOMEM;
+    case EAI_SERVICE:
+        return -EINVAL;
+    case EAI_SYSTEM:
+        return errno ? -errno : -ENOENT;
+    default:
+        return -ENOENT;
     }
 }
 
@@ -183,7 +195,8 @@ static void set_port(ag__addr *a, int port) {
     in_port_t p = htons((uint16_t)port);
     bool v6 = ag__addr_kind(a) == AG__ADDR_IP6;
     memcpy(a->raw + (v6 ? offsetof(struct sockaddr_in6, sin6_port)
-                        : offsetof(struct sockaddr_in, sin_port)), &p, sizeof p);
+                        : offsetof(struct sockaddr_in, sin_port)),
+           &p, sizeof p);
 }
 
 int ag__addr_look_up(const char *host, const char *port_name, int port, int kind, bool datagram,

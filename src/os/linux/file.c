@@ -106,7 +106,8 @@ int ag__file_set_nonblocking(int fd) {
     int saved = errno;
     int flags = fcntl(fd, F_GETFL);
     int r = flags >= 0 && (flags & O_NONBLOCK || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0)
-                ? 0 : -errno;
+                ? 0
+                : -errno;
     errno = saved;
     return r;
 }

@@ -26,7 +26,9 @@ int __sigaction(int sig, const struct sigaction *action, struct sigaction *ret_b
 static struct sigaction before[AG__SIG_MAX + 1]; /* Guarded by the caller's lock. */
 static void (*caught_by)(int);                   /* Constant after the first catch. */
 
-int ag__sig_quit(void) { return SIGQUIT; }
+int ag__sig_quit(void) {
+    return SIGQUIT;
+}
 
 bool ag__sig_can_catch(int sig) {
     switch (sig) {
@@ -69,8 +71,8 @@ bool ag__sig_is_handled(int sig) {
     int saved = errno;
     int r = SIGACTION(sig, NULL, &now);
     errno = saved;
-    return r == 0 && (now.sa_flags & SA_SIGINFO ||
-                      (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN));
+    return r == 0 &&
+           (now.sa_flags & SA_SIGINFO || (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN));
 }
 
 void ag__sig_receive_only(uint64_t signals) {

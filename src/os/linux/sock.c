@@ -72,7 +72,9 @@ int ag__sock_connect(int fd, const ag__addr *a) {
     RESULT(int, connect(fd, (const struct sockaddr *)a->raw, a->size));
 }
 
-int ag__sock_shutdown(int fd, int how) { RESULT(int, shutdown(fd, how)); }
+int ag__sock_shutdown(int fd, int how) {
+    RESULT(int, shutdown(fd, how));
+}
 
 static int name_of(int fd, ag__addr *ret_addr, int (*get)(int, struct sockaddr *, socklen_t *)) {
     socklen_t size = sizeof ret_addr->raw;
@@ -84,8 +86,12 @@ static int name_of(int fd, ag__addr *ret_addr, int (*get)(int, struct sockaddr *
     return r;
 }
 
-int ag__sock_local(int fd, ag__addr *ret_addr) { return name_of(fd, ret_addr, getsockname); }
-int ag__sock_remote(int fd, ag__addr *ret_addr) { return name_of(fd, ret_addr, getpeername); }
+int ag__sock_local(int fd, ag__addr *ret_addr) {
+    return name_of(fd, ret_addr, getsockname);
+}
+int ag__sock_remote(int fd, ag__addr *ret_addr) {
+    return name_of(fd, ret_addr, getpeername);
+}
 
 ssize_t ag__sock_recv(int fd, void *buf, size_t n) {
     RESULT(ssize_t, recv(fd, buf, n, MSG_DONTWAIT));
@@ -109,9 +115,15 @@ static int set(int fd, int level, int option, int value) {
     RESULT(int, setsockopt(fd, level, option, &value, sizeof value));
 }
 
-int ag__sock_no_delay(int fd) { return set(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
-int ag__sock_reuse_addr(int fd) { return set(fd, SOL_SOCKET, SO_REUSEADDR, 1); }
-int ag__sock_only_ip6(int fd, bool only) { return set(fd, IPPROTO_IPV6, IPV6_V6ONLY, only); }
+int ag__sock_no_delay(int fd) {
+    return set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+int ag__sock_reuse_addr(int fd) {
+    return set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+}
+int ag__sock_only_ip6(int fd, bool only) {
+    return set(fd, IPPROTO_IPV6, IPV6_V6ONLY, only);
+}
 
 static int get(int fd, int option, int *ret_value) {
     socklen_t size = sizeof *ret_value;
