@@ -61,6 +61,10 @@ AG_API int ag_conn_from_fd(int fd, ag_conn **ret_conn);
  */
 AG_API ssize_t ag_read(ag_conn *c, void *buf, size_t n);
 
+/** ag_read that takes what is there. Waits: for another reader's turn only. Returns: as ag_read;
+ * -EAGAIN where it would wait. */
+AG_API ssize_t ag_try_read(ag_conn *c, void *buf, size_t n);
+
 /**
  * Writes all of it.
  * Waits: until the kernel took everything. Returns: n, or the error; what went out before is in
@@ -96,7 +100,8 @@ AG_API int ag_conn_fd(ag_conn *c);
 /**
  * ag_conn_when_readable(c, fn, args...): starts fn(args...) as a goroutine once c is readable,
  * has ended, failed or is closed - now or later. Until then no goroutine and no stack is held,
- * which is what an idle connection should cost. One such wish, or one reader, at a time.
+ * which is what an idle connection should cost. One such wish, or one reader, at a time. It may be
+ * started for nothing: let it ag_try_read, and wish again at -EAGAIN.
  * Returns: 0, -EBUSY when somebody waits already, -ECANCELED when closed, -ENOMEM.
  * Owns: the pending wish holds a reference of c.
  */

@@ -60,11 +60,14 @@ static void conn_free(ag__http_conn *hc) {
 }
 
 /* Waits for the next bytes without holding anything. `hc` is somebody else's afterwards. */
-static void wait_for_more(ag__http_conn *hc) {
-    ag_conn *c = hc->c;
-    atomic_store_explicit(&hc->state, AG__CONN_WAITING, memory_order_release);
-    if (ag_conn_when_readable(c, ag__http_conn_run, hc) != 0)
+static void wish(ag__http_conn *hc) {
+    if (ag_conn_when_readable(hc->c, ag__http_conn_run, hc) != 0)
         conn_free(hc);
+}
+
+static void wait_for_more(ag__http_conn *hc) {
+    atomic_store_explicit(&hc->state, AG__CONN_WAITING, memory_order_release);
+    wish(hc);
 }
 
 static void turn_away(ag_http_server *s, ag_conn *c) {
@@ -127,10 +130,8 @@ static bool make_room(ag__http_work *w) {
 
 ssize_t ag__http_fill(ag__http_work *w, ag_time deadline) {
     ag_conn *c = w->hc->c;
-    if (deadline) {
-        ag_set_read_deadline(c, deadline);
-        w->waits_for_client = true;
-    }
+    ag_set_read_deadline(c, deadline);
+    w->waits_for_client = true;
     ssize_t n = ag_read(c, w->in + w->in_n, w->in_size - w->in_n);
     if (n > 0)
         w->in_n += (uint32_t)n;
@@ -315,9 +316,12 @@ void ag__http_conn_run(ag__http_conn *hc) {
         conn_free(hc);
         return;
     }
-    w->hc = hc;
-    ssize_t n = ag__http_fill(w, 0);
-    w->now = ag_now();
+    ssize_t n = ag_try_read(hc->c, w->in, w->in_size);
+    if (n == -EAGAIN) { /* started for nothing: the last read has taken what the event was for */
+        ag__http_work_put(w);
+        wish(hc);
+        return;
+    }
     /* The state changes only now: until there is something, the wheel may end it. */
     if (n <= 0 || !atomic_compare_exchange_strong_explicit(&hc->state, &waiting, AG__CONN_RUNNING,
                                                            memory_order_acquire, AG__RELAXED)) {
@@ -325,5 +329,8 @@ void ag__http_conn_run(ag__http_conn *hc) {
         conn_free(hc);
         return;
     }
+    w->hc = hc;
+    w->in_n = (uint32_t)n;
+    w->now = ag_now();
     run_with(w);
 }

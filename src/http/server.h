@@ -11,9 +11,10 @@
  *
  * A connection's state, and who may touch what:
  *
- *     WAITING   a wish is pending, or its goroutine reads. Whoever wins the change to ENDING (the
- *               wheel, an eviction, a stop) closes the socket, under the server's lock, and lets
- * go. RUNNING   its goroutine owns all of it; a stop may close the socket under the server's lock.
+ *     WAITING   a wish is pending, or its goroutine tries to read. Whoever wins the change to
+ *               ENDING (the wheel, an eviction, a stop) closes the socket, under the server's
+ *               lock, and lets go.
+ *     RUNNING   its goroutine owns all of it; a stop may close the socket under the server's lock.
  *     ENDING    its goroutine, started by the closing, frees it.
  *
  * In every state exactly one wish or goroutine will run ag__http_conn_run and then either arm the
@@ -291,7 +292,7 @@ int64_t ag__http_wheel_cut(ag_http_server *s);
 /* A new connection, whose reference it takes. */
 void ag__http_conn_admit(ag_http_server *s, ag_conn *c);
 void ag__http_conn_run(ag__http_conn *hc);
-/* Reads behind in[in_n) what fits; `deadline` 0: none. Returns: as ag_read. */
+/* Reads behind in[in_n) what fits. Returns: as ag_read. */
 ssize_t ag__http_fill(ag__http_work *w, ag_time deadline);
 /* Sends out[0..out_n) and `more`. Returns: 0, or w->broken. */
 int ag__http_send_out(ag__http_work *w, const struct iovec *more, int count);

@@ -121,13 +121,13 @@ static inline ssize_t took(ag_conn *c, ssize_t got, size_t n) {
     return got;
 }
 
-static ssize_t read_inside(ag_conn *c, void *buf, size_t n) {
+static inline ssize_t read_inside(ag_conn *c, void *buf, size_t n, bool waits) {
     ag__pd *pd = c->pd;
     if (AG__UNLIKELY(ag__pd_is_late(pd, AG__READ)))
         return -ETIMEDOUT;
     if (AG__UNLIKELY(n == 0) && c->stream)
         return 0;
-    bool ready = ag__pd_is_ready(pd, AG__READ);
+    bool ready = !waits || ag__pd_is_ready(pd, AG__READ);
     for (;;) {
         if (ready) {
             ag__pd_consume(pd, AG__READ);
@@ -139,7 +139,9 @@ static ssize_t read_inside(ag_conn *c, void *buf, size_t n) {
         ssize_t got = ag__sock_recv(c->fd, buf, n);
         if (AG__LIKELY(got > 0))
             return took(c, got, n);
-        ready = false;
+        if (got == -EAGAIN && !waits)
+            return got;
+        ready = !waits;
         if (got == -EAGAIN)
             continue;
         ag__pd_again(pd, AG__READ);
@@ -148,15 +150,23 @@ static ssize_t read_inside(ag_conn *c, void *buf, size_t n) {
     }
 }
 
-ssize_t ag_read(ag_conn *c, void *buf, size_t n) {
+static inline ssize_t read_some(ag_conn *c, void *buf, size_t n, bool waits) {
     int r = ag__gate_lock(&c->gate, AG__READ);
     if (AG__UNLIKELY(r != 0))
         return r;
-    ssize_t got = read_inside(c, buf, n);
+    ssize_t got = read_inside(c, buf, n, waits);
     leave(c, AG__READ);
     /* Here a thread whose processor was taken gives way, even if it never has to wait. */
     ag__leave(ag__enter());
     return got;
+}
+
+ssize_t ag_read(ag_conn *c, void *buf, size_t n) {
+    return read_some(c, buf, n, true);
+}
+
+ssize_t ag_try_read(ag_conn *c, void *buf, size_t n) {
+    return read_some(c, buf, n, false);
 }
 
 /* --- Writing. --- */

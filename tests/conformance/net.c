@@ -484,6 +484,29 @@ static void became_readable(ag_conn *c, atomic_int *bytes) {
     atomic_store(bytes, (int)n + 1000);
 }
 
+AG_TEST_RUN(try_read_takes_what_is_there_and_never_waits) {
+    struct both b = connect_pair("tcp", "127.0.0.1:0");
+    char buf[8];
+    ag_check_int(ag_try_read(b.server, buf, sizeof buf), -EAGAIN);
+    ag_check_int(ag_try_read(b.server, buf, sizeof buf), -EAGAIN);
+    ag_check_int(ag_write(b.client, "abc", 3), 3);
+    ssize_t n;
+    eventually((n = ag_try_read(b.server, buf, 2)) != -EAGAIN);
+    ag_check_int(n, 2);
+    ag_check_int(ag_try_read(b.server, buf, 2), 1);
+    ag_check_int(ag_try_read(b.server, buf, 2), -EAGAIN);
+    ag_check_int(ag_write(b.client, "d", 1), 1);
+    ag_check_int(ag_read(b.server, buf, 2), 1); /* it has taken no event from one that waits */
+    ag_conn_shutdown(b.client, SHUT_WR);
+    eventually((n = ag_try_read(b.server, buf, 2)) != -EAGAIN);
+    ag_check_int(n, 0);
+    ag_set_read_deadline(b.server, 1);
+    ag_check_int(ag_try_read(b.server, buf, 2), -ETIMEDOUT);
+    ag_conn_close(b.server);
+    ag_check_int(ag_try_read(b.server, buf, 2), -ECANCELED);
+    end_pair(&b);
+}
+
 AG_TEST_RUN(a_wish_starts_a_goroutine_once_the_connection_is_readable) {
     struct both b = connect_pair("tcp", "127.0.0.1:0");
     atomic_int bytes = 0;
