@@ -12,6 +12,7 @@ longer, and no new ones join.
 import argparse
 import fnmatch
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -329,9 +330,9 @@ def check_symbols(root, files):
 
 def list_files(root):
     """Everything that is not ignored by git; without git, everything outside build/."""
-    done = subprocess.run(["git", "-C", root, "ls-files", "-z", "--cached", "--others",
-                           "--exclude-standard"], capture_output=True, text=True)
-    if done.returncode == 0:
+    command = ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = shutil.which("git") and subprocess.run(command, capture_output=True, text=True)
+    if done and done.returncode == 0:
         names = done.stdout.split("\0")
     else:
         names = [str(path.relative_to(root)) for path in root.rglob("*")]
