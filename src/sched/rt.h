@@ -284,6 +284,14 @@ static inline ag__g *ag__g_of(ag__m *m) {
     return m->g;
 }
 
+/* Whether other goroutines are queued on this thread's P. Inside the runtime. */
+static inline bool ag__others_wait_here(const ag__m *m) {
+    const ag__p *p = m->p;
+    return p && (atomic_load_explicit(&p->next, memory_order_relaxed) ||
+                 atomic_load_explicit(&p->tail, memory_order_relaxed) !=
+                     atomic_load_explicit(&p->head, memory_order_relaxed));
+}
+
 /* A foreign thread or one in an odd state has no P. */
 static inline bool ag__is_foreign(ag__m *m) {
     return m->foreign;

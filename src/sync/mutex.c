@@ -175,18 +175,24 @@ static struct waiter *unlink_first(struct mutex *x) {
     return w;
 }
 
-/* Spins a little while the holder is likely to run on another processor. */
+/* Spins a little while the holder is likely to run on another processor, and this one has nothing
+ * better to do. A starving mutex goes to those who wait, so nobody spins for it. */
 static bool spin(struct mutex *x) {
-    if (ag__sched.p_count < 2)
+    ag__m *m = ag__enter();
+    bool busy = ag__others_wait_here(m);
+    ag__leave(m);
+    if (ag__sched.p_count < 2 || busy)
         return false;
     for (int i = 0; i < SPIN_ROUNDS; i++) {
-        for (int k = 0; k < SPIN_PAUSES; k++)
-            ag__cpu_pause();
         uint32_t s = state_of(x);
-        if (!(s & (LOCKED | STARVING)) &&
+        if (s & STARVING)
+            return false;
+        if (!(s & LOCKED) &&
             atomic_compare_exchange_strong_explicit(&x->state, &s, s | LOCKED, memory_order_acquire,
                                                     memory_order_relaxed))
             return true;
+        for (int k = 0; k < SPIN_PAUSES; k++)
+            ag__cpu_pause();
     }
     return false;
 }
