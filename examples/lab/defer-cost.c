@@ -8,14 +8,16 @@
  * Instructions: the parent single-steps (ptrace) a child that stops itself before and after
  * rounds of plain calls, of one deferred call, two, and one in a loop. It needs no tool and no
  * hardware counter, counts exactly, and works for Go, too. The least of many short rounds is taken:
- * what a runtime adds because time passes, a preemption, is in few of them. Refused: callgrind,
- * which is not everywhere, and can't run Go's runtime.
+ * what a runtime adds because time passes, a preemption, is in few of them. Go's preempting
+ * signals are switched off: in single steps their handler takes longer than the 10 ms after which
+ * the next one comes, so a round might never end. Refused: callgrind, which is not everywhere, and
+ * can't run Go's runtime.
  */
 #include "lab.h"
 #include <malloc.h>
 #include <sys/ptrace.h>
 
-enum { PENDING = 1000, RECORD = 32, CALLS = 4, ROUNDS = 16, STEPS_MAX = 2000000, REPEATS = 5 };
+enum { PENDING = 1000, RECORD = 32, CALLS = 4, ROUNDS = 16, STEPS_MAX = 20000, REPEATS = 5 };
 
 static volatile long counter;
 
@@ -188,29 +190,34 @@ static int stepped(void *arg) {
     return 0;
 }
 
-/* Steps the child through every round, and notes the least for each kind. Returns: false if it
- * couldn't be traced to the end. */
+/* Steps the child through every round, and notes the least for each kind. A round that is no
+ * longer about the calls is given up and runs on unstepped: a signal has come, whose handler is no
+ * part of it, or a scheduler is at work. Returns: false if a kind has no round to the end. */
 static bool step_through(double least[KINDS]) {
-    long steps = 0, total = 0;
-    for (int stops = 0, status; stops < STOPS && total < STEPS_MAX;) {
+    long steps = 0;
+    bool step = false;
+    for (int stops = 0, status; stops < STOPS;) {
         pid_t thread = waitpid(-1, &status, __WALL);
         if (thread < 0 || !WIFSTOPPED(status))
             return false;
-        int sig = WSTOPSIG(status);
-        if (sig == SIGSTOP) {
-            int kind = stops / 2 % KINDS;
-            if (stops++ % 2 == 1)
-                least[kind] = fmin(least[kind], (double)steps);
+        const int sig = WSTOPSIG(status);
+        const bool mark = sig == SIGSTOP, signalled = !mark && sig != SIGTRAP;
+        if (mark) {
+            if (step)
+                least[stops / 2 % KINDS] = fmin(least[stops / 2 % KINDS], (double)steps);
+            step = stops++ % 2 == 0;
             steps = 0;
         }
         steps++;
-        total++;
-        intptr_t pass_on = sig == SIGSTOP || sig == SIGTRAP ? 0 : sig;
-        if (ptrace(stops % 2 == 1 ? PTRACE_SINGLESTEP : PTRACE_CONT, thread, NULL,
-                   (void *)pass_on) != 0)
+        step = step && !signalled && steps < STEPS_MAX;
+        if (ptrace(step ? PTRACE_SINGLESTEP : PTRACE_CONT, thread, NULL,
+                   (void *)(intptr_t)(signalled ? sig : 0)) != 0)
             return false;
     }
-    return total < STEPS_MAX;
+    for (int i = 0; i < KINDS; i++)
+        if (isinf(least[i]))
+            return false;
+    return true;
 }
 
 /* Instructions of one call beyond a plain one, for aglet's child or Go's. */
@@ -263,6 +270,7 @@ static int table(void) {
     struct lab_values us_steps =
         count_steps((char *[]){"/proc/self/exe", "--part", "stepped", "0", NULL});
     struct lab_values go_steps = go;
+    setenv("GODEBUG", "asyncpreemptoff=1", 1);
     if (lab_go_ready())
         go_steps = count_steps((char *[]){lab_go_program, "stepped", "0", NULL});
 

@@ -127,13 +127,13 @@ static struct lab_cell lateness(const struct lab_values *v) {
     struct lab_cell cell, share = lab_scaled(v, "ticks_percent", 1, "%.0f");
     if (isnan(lab_get(v, "longest_ms")))
         return share;
-    snprintf(cell.text, sizeof cell.text, "%.1f ms (%.8s %% of %.0f)", lab_get(v, "longest_ms"),
+    snprintf(cell.text, sizeof cell.text, "%.1f ms (%.8s %% of %.1f)", lab_get(v, "longest_ms"),
              share.text, lab_get(v, "busy_ms"));
     return cell;
 }
 
 static int table(void) {
-    const long n = lab_much(300000000, 1200000000, 4000000000);
+    const long n = lab_much(1000000000, 1200000000, 4000000000);
     if (pin() != 0)
         fprintf(stderr, "lab-hog: could not pin to one CPU\n");
     lab_go_ready();

@@ -64,6 +64,7 @@ static int threads_alive(long n) {
         sched_yield();
     const double spent = (double)(ag_now() - start);
     const double taken = lab_memory() - before;
+    const double threads = lab_threads();
     pthread_mutex_unlock(&gate_mutex);
     for (long i = 0; i < made; i++)
         pthread_join(ids[i], NULL);
@@ -73,6 +74,7 @@ static int threads_alive(long n) {
     lab_print("alive", (double)made);
     lab_print("alive_ns", spent / (double)made);
     lab_print("bytes", taken / (double)made);
+    lab_print("threads", threads);
     lab_print("stack_bytes", (double)stack_bytes);
     return 0;
 }
@@ -118,6 +120,7 @@ static int alive(void *arg) {
     lab_print("alive", (double)ag_count() - 1);
     lab_print("alive_ns", spent / (double)goal);
     lab_print("bytes", (lab_memory() - before) / (double)goal);
+    lab_print("threads", lab_threads());
     lab_print("stack_bytes", (double)stats.stack_bytes / (double)stats.stacks);
     return 0;
 }
@@ -138,7 +141,7 @@ static int alive_part(long n) {
 /* As many as fit into half of the free memory, when a few told how much one takes. */
 static long as_many_as_fit(struct lab_values few, long most) {
     const double bytes = lab_get(&few, "bytes");
-    const double fit = lab_proc_bytes("/proc/meminfo", "MemAvailable") / 2 / bytes;
+    const double fit = lab_proc("/proc/meminfo", "MemAvailable") * 512 / bytes;
     return isnan(bytes) || fit >= (double)most ? most : (long)fit;
 }
 
@@ -165,6 +168,8 @@ static int table(void) {
             lab_scaled(&us, "stack_bytes", 1.0 / 1024, "%.0f KiB").text);
     lab_row("alive at once", "thousands", "millions", lab_cell(&t, "alive", "%.0f"),
             lab_cell(&go, "alive", "%.0f"), lab_cell(&us, "alive", "%.0f"));
+    lab_row("threads of the process by then", "", "", lab_cell(&t, "threads", "%.0f"),
+            lab_cell(&go, "threads", "%.0f"), lab_cell(&us, "threads", "%.0f"));
     lab_end("A goroutine in C costs what one in Go costs to start and a page or two to keep: its "
             "stack is\naddress space until it is touched, so it never moves and C may point into "
             "it.");

@@ -8,6 +8,8 @@ Each lab runs with --quick; its table must hold the article's figures, measured 
 what the labs claim: a deferred call costs no heap, block scope closes every file, a busy goroutine
 does not stop a ticker. Each claim has its opposite in the same table (a heap record, a loop that
 does not close, a scheduler that only cooperates), so that a method that sees nothing is noticed.
+No time is compared with another one, but where one contains the other: all of them may be anything
+on a machine that is busy.
 """
 import os
 import re
@@ -20,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(sys.argv[1]).resolve()
 TOOL = BUILD / "bin" / "aglet"
-LIMIT_S = 300
+LIMIT_S = 1200
 HAS_GO = shutil.which("go") is not None
 
 
@@ -165,14 +167,17 @@ def lab_spawn():
     table = Table("spawn")
     table.is_("start, run, end", "article: thread", "~1000000 ns")
     table.is_("start, run, end", "article: goroutine", "~200 ns")
-    thread = table.above_zero("start, run, end", "thread here")
-    ours = table.above_zero("start, run, end", "aglet here")
-    need(ours < thread, "starting a goroutine is not cheaper than starting a thread")
+    table.above_zero("start, run, end", "thread here")
+    table.above_zero("start, run, end", "aglet here")
     need(table.above_zero("memory while it waits", "aglet here") < 16384, table.text)
     table.above_zero("start, run, wait", "aglet here")
     table.is_("stack it may use", "aglet here", "256 KiB")
     table.is_("alive at once", "article: goroutine", "millions")
     table.is_("alive at once", "aglet here", "20000")
+    threads = table.above_zero("threads of the process", "aglet here")
+    need(threads < 20000 / 100, f"{threads} threads for 20000 goroutines")
+    threads = table.above_zero("threads of the process", "thread here")
+    need(threads > table.above_zero("alive at once", "thread here"), f"{threads} threads only")
     table.go("start, run, end")
     table.go("memory while it waits")
 
@@ -213,6 +218,12 @@ def lab_defer_loop():
         table.is_("a function literal around the body", "Go here", "10000, all")
 
 
+def stood_still(cell):
+    """Whether a ticker had no tick while the hog was busy: then its longest wait contains that."""
+    longest, _, busy = (float(n) for n in re.findall(r"\d+(?:\.\d+)?", cell))
+    return longest >= busy
+
+
 def lab_hog():
     table = Table("hog")
     table.is_("an endless loop", "article", "the others starve")
@@ -222,12 +233,10 @@ def lab_hog():
         table.above_zero(row, "aglet here")
         table.go(row)
     text = table.cell("an endless loop", "aglet here")
-    longest, percent, busy = (float(n) for n in re.findall(r"\d+(?:\.\d+)?", text))
-    need(longest < busy / 2 and percent > 1, f"the ticker stood still: {text}")
+    need(not stood_still(text), f"the ticker stood still: {text}")
     if HAS_GO:
         text = table.cell("an endless loop", "Go here, cooperative")
-        longest, percent, busy = (float(n) for n in re.findall(r"\d+(?:\.\d+)?", text))
-        need(longest > busy * 0.9, f"nobody starved where all must cooperate: {text}")
+        need(stood_still(text), f"nobody starved where all must cooperate: {text}")
 
 
 def lab_churn():

@@ -7,6 +7,7 @@ package part
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,8 +28,8 @@ func Print(name string, value float64) {
 	fmt.Printf("%s %.6f\n", name, value)
 }
 
-// Memory is the resident set and the page tables of this process, in bytes.
-func Memory() float64 {
+// Status is the sum of some fields of this process in /proc/self/status.
+func Status(names ...string) float64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		panic(err)
@@ -36,10 +37,13 @@ func Memory() float64 {
 	sum := 0
 	for _, line := range strings.Split(string(text), "\n") {
 		f := strings.Fields(line)
-		if len(f) >= 2 && (f[0] == "VmRSS:" || f[0] == "VmPTE:") {
-			kib, _ := strconv.Atoi(f[1])
-			sum += kib * 1024
+		if len(f) >= 2 && slices.Contains(names, f[0]) {
+			value, _ := strconv.Atoi(f[1])
+			sum += value
 		}
 	}
 	return float64(sum)
 }
+
+// Memory is the resident set and the page tables of this process, in bytes.
+func Memory() float64 { return 1024 * Status("VmRSS:", "VmPTE:") }

@@ -40,6 +40,7 @@ func alive(n int) {
 	part.Print("alive", float64(runtime.NumGoroutine()-1))
 	part.Print("alive_ns", spent/float64(n))
 	part.Print("bytes", (part.Memory()-before)/float64(n))
+	part.Print("threads", part.Status("Threads:"))
 }
 
 func main() {
