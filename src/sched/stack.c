@@ -179,6 +179,12 @@ void ag__stack_init(void) {
     default_class = class_of(ag__s.stack_size);
 }
 
+/* Stacks lie a power of two apart, so their tops would all compete for the same few places of the
+ * caches: neighbours begin a few lines deeper, within the same page. */
+static inline size_t colour(const char *lo, int c) {
+    return ((uintptr_t)lo / class_bytes(c)) % 16 * 128;
+}
+
 void ag__stack_bind(ag__m *m, ag__g *g) {
     ag__p *p = m->p;
     bool custom = g->flags & AG__GF_CUSTOM;
@@ -195,7 +201,7 @@ void ag__stack_bind(ag__m *m, ag__g *g) {
     g->stack_hi = lo + class_bytes(c);
     mark_used(lo, c, true);
     ag__tsan_new_stack(g);
-    g->sp = ag__switch_prepare(g->stack_hi, ag__goroutine_entry);
+    g->sp = ag__switch_prepare(g->stack_hi - colour(lo, c), ag__goroutine_entry);
 }
 
 void ag__stack_release(ag__m *m, ag__g *g) {
