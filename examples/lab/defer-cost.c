@@ -105,7 +105,7 @@ static int bytes(void *arg) {
     ag_go(in_goroutine, done);
     ag_recv(done, NULL);
     in_loop();
-    lab_print("stack_bytes", sizeof(struct ag__defer));
+    lab_print("stack_bytes", sizeof(struct ag__defer_1));
     return 0;
 }
 
@@ -302,8 +302,8 @@ static int table(void) {
             lab_scaled(&go, "section_bytes", 1e6 / 1024, "%.0f KB").text,
             lab_scaled(&us, "main_bytes", 1e6 / 1024, "%.0f KB").text);
     lab_end("aglet's record of a deferred call lives in its block on the stack: it never costs "
-            "heap, not even in a\nloop, where Go's does; Go's compiler turns simple deferred "
-            "calls into nearly plain ones, a C library can't.");
+            "heap, not even in a\nloop, where Go's does. It is linked and unlinked in the block "
+            "itself: some 20 instructions, where Go's\ncompiler needs 7, and about as much time.");
     return isnan(lab_get(&us, "main_bytes")) || isnan(lab_get(&us_ns, "one_ns"));
 }
 

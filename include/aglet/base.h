@@ -48,6 +48,7 @@ struct ag__site {
     const char *func; /* the function that contains the statement */
     const char *call; /* the text of the function that is called */
     int line;
+    int words; /* how many arguments are given */
 };
 
 /**
@@ -181,8 +182,19 @@ template <typename R, typename... P> static inline void ag__refuse(R (*)(P..., .
     AG__CAT(AG__WORDS_, AG__COUNT(__VA_ARGS__))(__VA_ARGS__) AG__TYPECHECK(__VA_ARGS__)
 #define AG__ARGS(...) AG__CAT(AG__ARGS_, AG__COUNT(__VA_ARGS__))(__VA_ARGS__)
 
+/* How many words the call has. */
+#define AG__NUMBER_1 0
+#define AG__NUMBER_2 1
+#define AG__NUMBER_3 2
+#define AG__NUMBER_4 3
+#define AG__NUMBER_5 4
+#define AG__NUMBER_6 5
+#define AG__NUMBER_7 6
+#define AG__NUMBER_X 0
+
 /* A constant record of this place, named `name`. */
 #define AG__SITE(name, ...)                                                                        \
-    static const struct ag__site name = {__FILE__, __func__, AG__FNTEXT(__VA_ARGS__), __LINE__}
+    static const struct ag__site name = {__FILE__, __func__, AG__FNTEXT(__VA_ARGS__), __LINE__,    \
+                                         AG__CAT(AG__NUMBER_, AG__COUNT(__VA_ARGS__))}
 
 #endif

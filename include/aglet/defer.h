@@ -16,6 +16,7 @@
 #define AGLET_DEFER_H
 
 #include <aglet/base.h>
+#include <aglet/defer_inline.h>
 
 AG__BEGIN
 
@@ -31,17 +32,6 @@ struct ag_panic_info {
 /** What ag_try returns after a panic. */
 #define AG_PANICKED (-4095)
 
-/* A deferred call: lives in its block, linked into its goroutine, popped by the compiler's
- * cleanup attribute. */
-struct ag__defer {
-    struct ag__defer *next;
-    struct ag__defer **head; /* the goroutine's list; NULL once run */
-    ag__fn fn;
-    intptr_t args[6];
-    const struct ag__site *site;
-    uintptr_t seal; /* says that the record stands */
-};
-
 /**
  * ag_defer(fn, args...): runs fn(args...) when the enclosing block ends: at its end, by
  * return, break, continue, goto, by a panic, by ag_goexit, by ag_exit. Up to six integer or
@@ -52,9 +42,14 @@ struct ag__defer {
 #define AG__DEFER(name, ...)                                                                       \
     AG__STATIC_ASSERT(1, "so that it can't be the body of an if or a loop without braces");        \
     AG__CAT(AG__WORDS_, AG__COUNT(__VA_ARGS__))                                                    \
-    (__VA_ARGS__) __attribute__((cleanup(ag__defer_end))) struct ag__defer name = {                \
-        0, 0, AG__FN(__VA_ARGS__), {AG__ARGS(__VA_ARGS__)}, AG__DEFER_SITE(__VA_ARGS__), 0};       \
-    ag__defer_begin(&name)
+    (__VA_ARGS__) struct ag__defer **const AG__CAT(name, _list) = ag__defer_list_now();            \
+    __attribute__((cleanup(AG__CAT(ag__defer_end_, AG__COUNT(__VA_ARGS__))))) struct AG__CAT(      \
+        ag__defer_, AG__COUNT(__VA_ARGS__))                                                        \
+        name = {{ag__defer_top(AG__CAT(name, _list)), 0, ag__defer_fn(AG__FN(__VA_ARGS__)),        \
+                 AG__CAT(name, _list),                                                             \
+                 AG__DEFER_SITE(__VA_ARGS__)} AG__CAT(AG__DEFER_ARGS_,                             \
+                                                      AG__COUNT(__VA_ARGS__))(__VA_ARGS__)};       \
+    ag__defer_begin(&name.d, AG__CAT(name, _list))
 #define AG__DEFER_SITE(...)                                                                        \
     __extension__({                                                                                \
         AG__TYPECHECK(__VA_ARGS__)                                                                 \
@@ -107,12 +102,11 @@ struct ag__defer {
 typedef void (*ag_panic_hook)(const ag_panic_info *);
 AG_API ag_panic_hook ag_on_panic(ag_panic_hook hook);
 
-AG_API void ag__defer_begin(struct ag__defer *d);
-AG_API void ag__defer_end(struct ag__defer *d);
 AG_API void ag__panic_at(const char *file, int line, void *value, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 4, 5)));
 AG_API const ag_panic_info *ag__recover(void *return_address);
 AG_API int ag__try(ag_panic_info *out, ag__fn fn, const intptr_t args[6]);
 
 AG__END
+
 #endif

@@ -3,14 +3,15 @@
  * panic.c - deferred calls, panics, recovery, ag_try, ag_goexit, ag_exit.
  *
  * A deferred call is a record on the C stack of its block, linked into its goroutine, innermost
- * first. Leaving the block pops and runs it (ag__defer_end, by the cleanup attribute). A panic
- * walks the same list from the top of the panicking stack, so all frames are alive while the
- * deferred calls look at them. Each record is popped before it runs: it runs once, whatever it
- * does.
+ * first. Leaving the block pops and runs it, in code that is compiled into the block (see
+ * aglet/defer_inline.h). A panic walks the same list from the top of the panicking stack, so all
+ * frames are alive while the deferred calls look at them. Each record is popped before it runs: it
+ * runs once, whatever it does. If its block ends all the same, because the call has jumped there,
+ * it finds a call of nothing.
  *
- * ag_try puts a marker into the list (fn == NULL, args[0] = the try's data): a panic stops the
- * walk there and throws the stack above away with ag__try_unwind. Without a try, a recovered
- * panic walks to the end of the list and ends the goroutine.
+ * ag_try puts a marker into the list (fn == try_mark): a panic stops the walk there and throws the
+ * stack above away with ag__try_unwind. Without a try, a recovered panic walks to the end of the
+ * list and ends the goroutine.
  *
  * Nested panics. Each running panic is a struct on the stack, linked from g->panic. A deferred
  * call that panics starts a new one, which goes on with the rest of the list: the walk of the
@@ -24,9 +25,12 @@
  * ag_recover works only from the function that the panic's walk called: the macro passes its own
  * return address, which must be ag__call_panicking_return.
  *
- * A longjmp may leave records behind: they lie below the frame that works now, or under a newer
- * frame that has written over them. So a record carries a seal while it stands. One whose seal
- * is broken is never followed; the stack above is searched for the next that is whole.
+ * A longjmp may leave records behind: in the list there may be what no longer stands, and the
+ * next record may lie over it. The code in the blocks never looks at what a link leads to; the walk
+ * does. When a record began, all that stood lay at its stack pointer or above, so a link to below
+ * leads to what was abandoned. And a record is whole while it names the list of its goroutine and
+ * a stack pointer below itself; its end takes the list away. One that is not whole is never
+ * followed; the stack above is searched for the next that is.
  *
  * Refused: setjmp in users' frames (volatile variables), the C++ unwinder (flags, size, cost).
  */
@@ -73,12 +77,27 @@ static ag__g *self(void) {
 
 /* --- Deferred calls. --- */
 
-static inline uintptr_t seal_of(const struct ag__defer *d, const ag__g *g) {
-    return (uintptr_t)d ^ (uintptr_t)g ^ (uintptr_t)0x9E3779B97F4A7C15;
+/* The G is found by code in users' blocks. */
+_Static_assert(offsetof(ag__g, defers) == 0 && offsetof(ag__m, g) == 8, "see defer_inline.h");
+_Static_assert(sizeof(struct ag__defer_2) == sizeof(struct ag__defer) + sizeof(intptr_t),
+               "arguments follow the record");
+
+/* The place on the stack where the frame of a variable began to be, if ASan keeps the variable
+ * elsewhere; else its own. */
+static inline uintptr_t place_of(const void *variable) {
+#if AG__ASAN
+    void *fake = __asan_get_current_fake_stack();
+    void *frame = fake ? __asan_addr_is_in_fake_stack(fake, (void *)variable, NULL, NULL) : NULL;
+    if (frame)
+        return (uintptr_t)frame;
+#endif
+    return (uintptr_t)variable;
 }
 
 static AG__NO_SANITIZE bool is_whole(const ag__g *g, const struct ag__defer *d) {
-    return *(const volatile uintptr_t *)&d->seal == seal_of(d, g);
+    const volatile struct ag__defer *v = d;
+    const uintptr_t sp = (uintptr_t)v->sp, place = place_of(d);
+    return v->head == &g->defers && sp <= place && place - sp < AG__STACK_MAX && sp % 8 == 0;
 }
 
 /* The innermost record that stands at `from` or above it. */
@@ -96,88 +115,78 @@ static AG__COLD AG__NO_SANITIZE struct ag__defer *find_whole(const ag__g *g, con
     return NULL;
 }
 
-/* The place on the stack where the frame of a variable began to be, if ASan keeps the variable
- * elsewhere; else 0. */
-static inline uintptr_t place_of_fake(const void *variable) {
-#if AG__ASAN
-    void *fake = __asan_get_current_fake_stack();
-    if (fake)
-        return (uintptr_t)__asan_addr_is_in_fake_stack(fake, (void *)variable, NULL, NULL);
-#else
-    (void)variable;
-#endif
-    return 0;
-}
-
-/* Whether longjmp has left the frame of d. `newer` is a record of a frame that stands, or NULL;
- * all other frames below `frame` do not. */
-static inline bool is_abandoned(const struct ag__defer *d, const struct ag__defer *newer,
-                                const void *frame) {
-    uintptr_t place = place_of_fake(d);
-    if (AG__UNLIKELY(place))
-        return newer && place < place_of_fake(newer);
-    return (uintptr_t)d < (uintptr_t)frame;
-}
-
-static inline void drop_abandoned(ag__g *g, const struct ag__defer *newer, const void *frame) {
-    while (g->defers && AG__UNLIKELY(is_abandoned(g->defers, newer, frame)))
-        g->defers = is_whole(g, g->defers) ? g->defers->next : find_whole(g, frame);
+/* d, or the next that stands, if d lies below `limit`, where nothing stands any more. */
+static AG__NO_SANITIZE struct ag__defer *standing(const ag__g *g, struct ag__defer *d,
+                                                  const void *limit) {
+    while (d && AG__UNLIKELY(place_of(d) < (uintptr_t)limit)) {
+        if (!is_whole(g, d))
+            return find_whole(g, limit);
+        d->head = NULL; /* so that no circle of them is followed for ever */
+        d = d->next;
+    }
+    return d;
 }
 
 static inline void link_in(ag__g *g, struct ag__defer *d) {
     d->next = g->defers;
-    d->seal = seal_of(d, g);
+    d->head = &g->defers;
     g->defers = d;
 }
 
-void ag__defer_begin(struct ag__defer *d) {
-    ag__g *g = self();
-    drop_abandoned(g, d, __builtin_frame_address(0));
-    d->head = &g->defers;
-    link_in(g, d);
+/* Pops d because of a panic. */
+static inline void pop(ag__g *g, struct ag__defer *d) {
+    g->defers = standing(g, d->next, d->sp);
+    d->head = &d->next;
 }
 
-static AG__COLD void nil_call(void) {
-    ag__panic_text(NULL, "runtime error: invalid memory address or nil pointer dereference");
+struct ag__defer **ag__defer_list(void) {
+    return &self()->defers;
 }
 
-AG__ANY_CALL void ag__defer_end(struct ag__defer *d) {
-    if (AG__UNLIKELY(!d->head)) /* a panic or ag_goexit has run it */
-        return;
+void ag__defer_link(struct ag__defer *d) {
+    link_in(self(), d);
+}
+
+void ag__defer_unlink(struct ag__defer *d) {
     *d->head = d->next;
-    d->seal = 0;
-    if (AG__UNLIKELY(!d->fn))
-        nil_call();
-    typedef void (*six)(intptr_t, intptr_t, intptr_t, intptr_t, intptr_t, intptr_t);
-    ((six)d->fn)(d->args[0], d->args[1], d->args[2], d->args[3], d->args[4], d->args[5]);
+    d->head = NULL;
+}
+
+static void nothing(void) {
+}
+
+AG__COLD void ag__defer_nil(void) {
+    ag__panic_text(NULL, "runtime error: invalid memory address or nil pointer dereference");
 }
 
 /* --- Try. --- */
 
+static void try_mark(void) {
+}
+
 int ag__try(ag_panic_info *out, ag__fn fn, const intptr_t args[6]) {
     ag__g *g = self();
     struct try t;
-    t.marker.fn = NULL;
-    t.marker.args[0] = (intptr_t)&t;
+    t.marker.fn = try_mark;
     t.marker.site = NULL;
-    t.marker.head = NULL;
+    ag__defer_note_sp(&t.marker.sp);
     t.panic_before = g->panic;
     t.out = out;
     link_in(g, &t.marker);
     bool panicked = AG__FRAME_CALL(&t.frame, fn, args);
     /* The goroutine is the same, though perhaps on another thread. */
     g->defers = t.marker.next;
-    t.marker.seal = 0;
+    t.marker.head = NULL;
     return panicked ? AG_PANICKED : 0;
 }
 
 static bool is_try(const struct ag__defer *d) {
-    return d->head == NULL && d->fn == NULL;
+    return d->fn == try_mark;
 }
 
 static AG__COLD __attribute__((noreturn)) void finish_try(ag__g *g, struct ag__defer *d,
                                                           struct ag__panic *p) {
-    struct try *t = (struct try *)d->args[0];
+    struct try *t = ag__container_of(d, struct try, marker);
     if (t->out)
         *t->out = p->info;
     g->panic = t->panic_before;
@@ -237,19 +246,19 @@ static AG__COLD __attribute__((noreturn)) void die(ag__g *g, struct ag__panic *p
 
 /* --- The walk. --- */
 
-static void call_deferred(struct ag__defer *d) {
-    ag__call_panicking(d->fn, d->args);
+static void call_deferred(ag__fn fn, const struct ag__defer *d) {
+    intptr_t args[6] = {0};
+    for (int i = 0; i < d->site->words; i++)
+        args[i] = ((const intptr_t *)(d + 1))[i];
+    ag__call_panicking(fn, args);
 }
 
 /* Pops and runs one deferred call because of p. A panic inside that is recovered inside comes
  * back here, too. */
 static void run_one(ag__g *g, struct ag__defer *d, struct ag__panic *p) {
-    g->defers = d->next;
-    d->head = NULL;
-    d->seal = 0;
-    if (!d->fn)
-        nil_call();
-    const intptr_t args[6] = {(intptr_t)d};
+    const intptr_t args[6] = {(intptr_t)d->fn, (intptr_t)d};
+    pop(g, d);
+    d->fn = nothing;
     p->floor = g->defers;
     p->in_call = true;
     (void)AG__FRAME_CALL(&p->call, (ag__fn)call_deferred, args);
@@ -261,6 +270,7 @@ static void run_one(ag__g *g, struct ag__defer *d, struct ag__panic *p) {
  * was raised and recovered, or the end of the list. */
 static void walk(ag__g *g, struct ag__panic *p) {
     struct ag__defer *d;
+    g->defers = standing(g, g->defers, __builtin_frame_address(0));
     for (;;) {
         struct ag__panic *outer = p->outer;
         if (p->recovered && outer && outer->in_call && g->defers == outer->floor)
@@ -277,7 +287,7 @@ static void walk(ag__g *g, struct ag__panic *p) {
         }
         if (!p->goexit)
             finish_try(g, d, p);
-        g->defers = d->next;
+        pop(g, d);
     }
 }
 
@@ -296,7 +306,6 @@ static __attribute__((noreturn)) void start(ag__g *g, struct ag__panic *p) {
     p->outer = g->panic;
     p->recovered = p->goexit = p->exits = p->in_call = false;
     g->panic = p;
-    drop_abandoned(g, NULL, __builtin_frame_address(0));
     walk(g, p);
     if (!p->recovered) {
         if (!g->on_panic)

@@ -43,9 +43,9 @@ struct ag__panic;
 
 struct ag__g {
     /* Owner only. */
+    struct ag__defer *defers;  /* innermost deferred call or try; first: see defer_inline.h */
     void *sp;                  /* saved stack pointer while suspended, else NULL */
     char *stack_lo, *stack_hi; /* guard page at lo; NULL without a stack */
-    struct ag__defer *defers;  /* innermost deferred call or try */
     ag__g *link;               /* next on a free list, the global queue, a batch */
     int saved_errno;
     _Atomic uint8_t state;  /* Atomic, relaxed: written by the owner, read by dumps. */
@@ -239,7 +239,7 @@ struct ag__sched {
 extern struct ag__sched ag__sched AG__HIDDEN;
 
 /* The thread's M; of a thread never seen, a shared one that is always revoked. */
-extern _Thread_local ag__m *ag__tls_m __attribute__((tls_model("initial-exec"))) AG__HIDDEN;
+AG_API extern _Thread_local ag__m *ag__tls_m __attribute__((tls_model("initial-exec")));
 static inline ag__m *ag__m_now(void) {
     return (ag__m *)AG__TLS_LOAD(ag__tls_m);
 }

@@ -107,7 +107,7 @@ static int begin(const ag_config *config) {
 /* Main is a goroutine like any other, with number 1, on the queue of the first P. */
 static int start_main(void) {
     ag__m *m = ag__enter();
-    static const struct ag__site site = {"main", "ag_run", "main", 0};
+    static const struct ag__site site = {"main", "ag_run", "main", 0, 0};
     static const intptr_t none[6];
     ag__g *g = ag__g_new(m, &site, main_entry, none);
     if (!g) {
