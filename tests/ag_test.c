@@ -268,15 +268,20 @@ static pid_t start(const char *self, const char *name, const int write_ends[3]) 
 
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
-    sigset_t none;
+    sigset_t none, all;
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     for (int i = 0; i < 3; i++)
         posix_spawn_file_actions_adddup2(&files, write_ends[i], i + 1);
+    /* What the runner was started with is none of a test's business: a shell makes background
+     * jobs ignore SIGINT and SIGQUIT. */
     sigemptyset(&none);
+    sigfillset(&all);
     posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                        POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigdefault(&attr, &all);
     setenv("AG_TEST_CHILD", "1", 1);
     pid_t pid;
     errno = posix_spawnp(&pid, argv[0], &files, &attr, argv, environ);

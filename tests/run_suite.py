@@ -78,7 +78,8 @@ def commands(args, suite):
     for script in sorted(set(scripts)):
         found.append((str(script.relative_to(source)), [sys.executable, str(script),
                                                         str(args.build)]))
-    return [(name, command) for name, command in found if args.filter in name]
+    words = args.filter.split(",")
+    return [(name, command) for name, command in found if any(word in name for word in words)]
 
 
 def run(name, command, env, cwd):
@@ -116,7 +117,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", type=Path)
     parser.add_argument("--worlds", help="numbers of processors, e.g. 1,2,8")
-    parser.add_argument("--filter", default="", help="only programs whose name contains this")
+    parser.add_argument("--filter", default="", help="only programs whose name contains one of these, with commas")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--no-scripts", action="store_true")
     parser.add_argument("--script", action="append", default=[], metavar="PATH",

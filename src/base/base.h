@@ -10,6 +10,7 @@
 #define AG_BASE_H
 
 #include "base/compiler.h"
+#include "base/valgrind.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -76,8 +76,11 @@ static bool is_runtime(const ag__symbol_info *symbol, uintptr_t pc, bool is_retu
  * borders: plain words, each read once. */
 static AG__NO_SANITIZE void copy_words(uintptr_t *to, const char *from, size_t n) {
     const volatile uintptr_t *words = (const volatile uintptr_t *)from;
+    ag__vg_quiet_begin();
     for (size_t i = 0; i < n / sizeof *words; i++)
         to[i] = words[i];
+    ag__vg_quiet_end();
+    ag__vg_defined(to, n);
 }
 
 /* Copies the suspended stack of g into buf and unwinds the copy. False if g ran meanwhile. */

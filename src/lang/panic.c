@@ -96,8 +96,14 @@ static inline uintptr_t place_of(const void *variable) {
 
 static AG__NO_SANITIZE bool is_whole(const ag__g *g, const struct ag__defer *d) {
     const volatile struct ag__defer *v = d;
-    const uintptr_t sp = (uintptr_t)v->sp, place = place_of(d);
-    return v->head == &g->defers && sp <= place && place - sp < AG__STACK_MAX && sp % 8 == 0;
+    ag__vg_quiet_begin();
+    struct ag__defer *const *head = v->head;
+    uintptr_t sp = (uintptr_t)v->sp;
+    ag__vg_quiet_end();
+    ag__vg_defined(&head, sizeof head);
+    ag__vg_defined(&sp, sizeof sp);
+    const uintptr_t place = place_of(d);
+    return head == &g->defers && sp <= place && place - sp < AG__STACK_MAX && sp % 8 == 0;
 }
 
 /* The innermost record that stands at `from` or above it. */

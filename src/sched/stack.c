@@ -111,6 +111,16 @@ static char **link_of(char *lo, size_t slot) {
     return (char **)(lo + slot) - 1;
 }
 
+static bool under_valgrind; /* Constant after the first world's start. */
+
+/* Tells valgrind of a stack that was never used. */
+static void announce(char *lo, size_t slot) {
+    if (AG__UNLIKELY(under_valgrind)) {
+        ag__vg_stack(lo, lo + slot);
+        ag__vg_off_limits(lo, slot - sizeof(char *));
+    }
+}
+
 /* Takes up to `want` slots, at least one. */
 static uint32_t take_central(int c, char **ret_slots, uint32_t want) {
     struct class *k = &region.classes[c];
@@ -124,6 +134,7 @@ static uint32_t take_central(int c, char **ret_slots, uint32_t want) {
     if (n == 0) {
         if (k->fresh == k->end)
             prepare(k, slot);
+        announce(k->fresh, slot);
         ret_slots[n++] = k->fresh;
         k->fresh += slot;
     }
@@ -160,7 +171,7 @@ static void give_central(int c, char *const *slots, uint32_t n) {
 
 static int default_class; /* Constant while a world runs. */
 
-/* Tells ASan whether the slot belongs to a goroutine. The link at its top is ours. */
+/* Tells ASan and valgrind whether the slot belongs to a goroutine. The link at its top is ours. */
 static inline void mark_used(char *lo, int c, bool used) {
 #if AG__ASAN
     char *low = lo + ag__os_page(), *high = (char *)link_of(lo, class_bytes(c));
@@ -169,14 +180,19 @@ static inline void mark_used(char *lo, int c, bool used) {
     else
         __asan_poison_memory_region(low, (size_t)(high - low));
 #else
-    (void)lo;
-    (void)c;
-    (void)used;
+    if (AG__UNLIKELY(under_valgrind)) {
+        char *low = lo + ag__os_page(), *hi = lo + class_bytes(c);
+        if (used) /* the rest becomes valid as the stack grows */
+            ag__vg_new_memory(hi - ag__os_page(), ag__os_page());
+        else
+            ag__vg_off_limits(low, (size_t)((char *)link_of(lo, class_bytes(c)) - low));
+    }
 #endif
 }
 
 void ag__stack_init(void) {
     default_class = class_of(ag__s.stack_size);
+    under_valgrind = ag__vg_here();
 }
 
 /* Stacks lie a power of two apart, so their tops would all compete for the same few places of the

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Negative controls of the sanitizers: programs with a seeded bug, and clean twins.
+"""Negative controls of the sanitizers and of valgrind: programs with a seeded bug, and clean twins.
 
     tests/stress/run.py BUILD_DIR
 
@@ -9,10 +9,11 @@ library, and run. Its first lines say what must come out:
 
     // thread: TEXT      under AGLET_SANITIZE=thread a report that contains TEXT, of this file
     // address: TEXT     under AGLET_SANITIZE=address a report that contains TEXT
-    // clean: KINDS      under these sanitizers no report, and exit status 0
+    // valgrind: TEXT    under valgrind a report that contains TEXT, of this file
+    // clean: KINDS      under these no report, and exit status 0
     // procs: N          run with AGLET_PROCS=N
 
-In a build without such a sanitizer all are skipped.
+Valgrind is what AG_TEST_EXEC says, in a build without a sanitizer. With neither all are skipped.
 """
 import os
 import re
@@ -24,10 +25,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent.parent / "include"
-MARK = re.compile(r"^// (thread|address|clean|procs): (.+)$", re.M)
-REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error:")
+MARK = re.compile(r"^// (thread|address|valgrind|clean|procs): (.+)$", re.M)
+REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error:|^==\d+== ",
+                    re.M)
 FLAGS = {"thread": ["-fsanitize=thread", "-DAG_TSAN=1"],
-         "address": ["-fsanitize=address,undefined"]}
+         "address": ["-fsanitize=address,undefined"],
+         "valgrind": []}
 
 
 def read_suite(build):
@@ -41,7 +44,7 @@ def read_suite(build):
 def build_program(suite, build, source, out):
     library = build / "libaglet.a"
     command = [suite["compiler"], "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror",
-               *FLAGS[suite["sanitize"]], f"-I{INCLUDE}", str(source), str(library), "-pthread",
+               *FLAGS[suite["kind"]], f"-I{INCLUDE}", str(source), str(library), "-pthread",
                "-o", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.stderr if done.returncode else None
@@ -53,7 +56,9 @@ def run_program(suite, program, marks):
     if "procs" in marks:
         env["AGLET_PROCS"] = marks["procs"]
     command = [str(program)]
-    if suite["sanitize"] == "thread" and shutil.which("setarch"):
+    if suite["kind"] == "valgrind":
+        command = [*os.environ["AG_TEST_EXEC"].split(), *command]
+    if suite["kind"] == "thread" and shutil.which("setarch"):
         command = ["setarch", "-R", *command]
     try:
         return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
@@ -61,9 +66,16 @@ def run_program(suite, program, marks):
         return None
 
 
+def reported_here(stderr, text, source):
+    """Whether valgrind says `text`, and the line below names this file, innermost."""
+    lines = stderr.splitlines()
+    return any(text in line and f"({source.name}:" in below
+               for line, below in zip(lines, lines[1:]))
+
+
 def check(suite, build, source, folder):
     """None if all is well, "skipped", or what is wrong."""
-    kind = suite["sanitize"]
+    kind = suite["kind"]
     marks = dict(MARK.findall(source.read_text()))
     clean = kind in marks.get("clean", "").split()
     if kind not in FLAGS or not (clean or kind in marks):
@@ -83,9 +95,11 @@ def check(suite, build, source, folder):
     found = any(marks[kind] in line and source.name in line for line in summaries)
     if kind == "address":
         found = REPORT.search(done.stderr) and marks[kind] in done.stderr
+    if kind == "valgrind":
+        found = done.returncode != 0 and reported_here(done.stderr, marks[kind], source)
     if found:
         return None
-    return f"the {kind} sanitizer does not say \"{marks[kind]}\":\n{done.stderr}"
+    return f"no report of {kind} says \"{marks[kind]}\":\n{done.stderr}"
 
 
 def main():
@@ -93,6 +107,8 @@ def main():
         sys.exit("usage: tests/stress/run.py BUILD_DIR")
     build = Path(sys.argv[1]).resolve()
     suite = read_suite(build)
+    under_valgrind = "valgrind" in os.environ.get("AG_TEST_EXEC", "")
+    suite["kind"] = suite["sanitize"] or ("valgrind" if under_valgrind else "")
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     with tempfile.TemporaryDirectory() as folder:
         for source in sorted((HERE / "seeded").glob("*.c")):
@@ -106,7 +122,7 @@ def main():
                 counts["failed"] += 1
                 print(f"FAILED seeded {source.stem}: " + problem.rstrip().replace("\n", "\n    "))
     if counts["skipped"]:
-        print(f"skipped {counts['skipped']}: need a build with AGLET_SANITIZE=thread or address")
+        print(f"skipped {counts['skipped']}: need AGLET_SANITIZE=thread or address, or valgrind")
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     return 1 if counts["failed"] else 0
 

@@ -99,7 +99,9 @@ static int guard_markers(char *base, size_t stride, size_t count) {
             v[i].iov_len = page;
         }
         /* A kernel that does not know the name answers EBADF and gets the calls one by one. */
-        ssize_t r = syscall(SYS_process_madvise, self, v, n, MADV_GUARD_INSTALL, 0);
+        ssize_t r = -1;
+        if (!ag__vg_here()) /* which complains about calls that it does not know */
+            r = syscall(SYS_process_madvise, self, v, n, MADV_GUARD_INSTALL, 0);
         if (r == (ssize_t)(n * page)) {
             done += n;
             continue;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What moves stacks about without a fault of the program: panics over frames with arrays,
  * goexit, deep calls, stacks used again, sleeps in between. */
-// clean: address
+// clean: address valgrind
 #include <aglet.h>
 
 #include <string.h>
 
-static volatile int sink; /* racy on purpose: read under the address sanitizer only */
+static volatile int sink; /* racy on purpose: not read under the thread sanitizer */
 
 static __attribute__((noinline)) void deep(int n, int how) {
     char room[200];

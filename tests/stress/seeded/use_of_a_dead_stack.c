@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A goroutine leaves a pointer to its local variable behind and ends. */
 // address: AddressSanitizer
+// valgrind: Invalid write of size 4
 #include <aglet.h>
 
 static void leave_pointer(int *volatile *where) {
