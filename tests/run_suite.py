@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Runs all test programs of a build and sums up.
 
-    tests/run_suite.py build/dev [--worlds 1,2,8] [--filter SUBSTRING] [--jobs 2] [--no-scripts]
+    tests/run_suite.py build/dev [--worlds 1,2,8] [--filter WORD,WORD…] [--jobs 2] [--no-scripts]
                                  [--only-scripts] [--exec COMMAND]
 
 The build's suite.txt says which programs there are and how they are started (emulator, sanitizer).
@@ -117,7 +117,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", type=Path)
     parser.add_argument("--worlds", help="numbers of processors, e.g. 1,2,8")
-    parser.add_argument("--filter", default="", help="only programs whose name contains one of these, with commas")
+    parser.add_argument("--filter", default="", metavar="WORD,WORD…",
+                        help="only programs whose name contains one of these")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--no-scripts", action="store_true")
     parser.add_argument("--script", action="append", default=[], metavar="PATH",

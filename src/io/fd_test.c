@@ -271,7 +271,7 @@ AG_TEST_RUN(a_read_of_a_file_is_short_at_its_end_only) {
     ag_check(fd >= 0);
     unlink(path);
     size_t size = 300000;
-    char *data = malloc(size), *back = malloc(size);
+    char *data = malloc(size), *back = malloc(size + 100000);
     for (size_t i = 0; i < size; i++)
         data[i] = (char)(i * 7 >> 4);
     ag_check_int(ag_file_write(fd, data, size), (ssize_t)size);
