@@ -3,6 +3,7 @@
 """Tests of the test runners: what ag_test.c and run_suite.py report about tests that fail, crash,
 hang, leak or end early. A runner that takes a failure for a success would hide everything else."""
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ SAMPLE = r"""
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,7 @@ AG_TEST(passes) {
     ag_check_ptr(NULL, NULL);
 }
 AG_TEST(sees_world) { ag_check_str(getenv("AGLET_PROCS"), "8"); }
+AG_TEST(has_default_signals) { ag_check(signal(SIGQUIT, SIG_IGN) == SIG_DFL); }
 AG_TEST(bad_cond) { printf("words before\n"); ag_check(1 > 2); }
 AG_TEST(bad_int) { ag_check_int(-EAGAIN, -ETIMEDOUT); }
 AG_TEST(bad_str) { ag_check_str("abc", NULL); }
@@ -116,6 +119,11 @@ class Runner(unittest.TestCase):
                   "FAILED dies_other_status: ended with status 3, expected 2",
                   'FAILED dies_on_stdout: stderr does not contain "panic: x"', "2 passed, 3 failed")
 
+    def test_ignored_signals_are_not_inherited(self):
+        before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGQUIT, before)
+        self.expect("has_default_signals", "1 passed, 0 failed", status=0)
+
     def test_worlds(self):
         out, _ = self.run_it(self.program, "--filter", "sees_world", "--worlds", "1,8")
         self.assertIn("FAILED sees_world [procs 1]", out)
@@ -132,8 +140,13 @@ class Runner(unittest.TestCase):
         self.assertIn("FAILED missing", out)
         self.assertIn("    FAILED bad_cond", out)
         self.assertNotIn("ok passes", out)
-        # 8 good ones less sees_world; the missing program is one more failure.
-        self.assertEqual(out.splitlines()[-1], "6 passed, 15 failed, 1 skipped")
+        # 9 good ones less sees_world; the missing program is one more failure.
+        self.assertEqual(out.splitlines()[-1], "7 passed, 15 failed, 1 skipped")
+        out, _ = self.run_it(sys.executable, HERE / "run_suite.py", self.path,
+                             "--filter", "nothing,miss")
+        self.assertEqual(out.splitlines()[-1], "0 passed, 1 failed")
+        self.assertIn("FAILED missing", out)
+        self.assertNotIn("sample", out)
         suite.write_text(suite.read_text().replace("test sample\ntest missing\n", ""))
         out, code = self.run_it(sys.executable, HERE / "run_suite.py", self.path)
         self.assertEqual((code, out.splitlines()[-1]), (1, "0 passed, 1 failed"))
