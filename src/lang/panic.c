@@ -94,16 +94,20 @@ static inline uintptr_t place_of(const void *variable) {
     return (uintptr_t)variable;
 }
 
-static AG__NO_SANITIZE bool is_whole(const ag__g *g, const struct ag__defer *d) {
-    const volatile struct ag__defer *v = d;
+/* Reads a word where a record is or was. */
+static AG__NO_SANITIZE uintptr_t word_at(const void *at) {
     ag__vg_quiet_begin();
-    struct ag__defer *const *head = v->head;
-    uintptr_t sp = (uintptr_t)v->sp;
+    uintptr_t word = *(const volatile uintptr_t *)at;
     ag__vg_quiet_end();
-    ag__vg_defined(&head, sizeof head);
-    ag__vg_defined(&sp, sizeof sp);
-    const uintptr_t place = place_of(d);
-    return head == &g->defers && sp <= place && place - sp < AG__STACK_MAX && sp % 8 == 0;
+    ag__vg_defined(&word, sizeof word);
+    return word;
+}
+
+static AG__NO_SANITIZE bool is_whole(const ag__g *g, const struct ag__defer *d) {
+    const uintptr_t sp = word_at(&d->sp), place = place_of(d);
+    return word_at(&d->head) == (uintptr_t)&g->defers && sp <= place &&
+           place - sp < AG__STACK_MAX && sp % 8 == 0;
+}
 }
 
 /* The innermost record that stands at `from` or above it. */
@@ -127,8 +131,10 @@ static AG__NO_SANITIZE struct ag__defer *standing(const ag__g *g, struct ag__def
     while (d && AG__UNLIKELY(place_of(d) < (uintptr_t)limit)) {
         if (!is_whole(g, d))
             return find_whole(g, limit);
+        ag__vg_quiet_begin();
         d->head = NULL; /* so that no circle of them is followed for ever */
-        d = d->next;
+        ag__vg_quiet_end();
+        d = (struct ag__defer *)word_at(&d->next);
     }
     return d;
 }
