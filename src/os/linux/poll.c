@@ -27,25 +27,22 @@ static bool has_pwait2 = true;
 enum { BREAK_DATA = 0 };
 
 int ag__poll_open(void) {
-    int saved = errno, r = 0;
+    int saved = errno;
     epoll_fd = (int)syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
     break_fd = epoll_fd < 0 ? -1 : (int)syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (break_fd < 0) {
-        r = -errno;
-        if (epoll_fd >= 0)
-            syscall(SYS_close, epoll_fd);
-        epoll_fd = -1;
-    } else {
-        r = ag__poll_add(break_fd, BREAK_DATA);
-    }
+    int r = break_fd < 0 ? -errno : ag__poll_add(break_fd, BREAK_DATA);
+    if (r != 0)
+        ag__poll_close();
     errno = saved;
     return r;
 }
 
 void ag__poll_close(void) {
     int saved = errno;
-    syscall(SYS_close, epoll_fd);
-    syscall(SYS_close, break_fd);
+    if (epoll_fd >= 0)
+        syscall(SYS_close, epoll_fd);
+    if (break_fd >= 0)
+        syscall(SYS_close, break_fd);
     epoll_fd = break_fd = -1;
     errno = saved;
 }
