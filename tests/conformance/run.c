@@ -357,6 +357,12 @@ AG_TEST(without_signals_the_handlers_of_the_process_are_left_alone) {
         ag_skip("a process without handlers of a sanitizer");
     ag_check_int(ag_run_with(&config, handler_is_default, &quit), 1);
     ag_check_int(ag_run_with(&config, handler_is_default, &segv), 1);
+    /* And stay as they are when the world ends. */
+    struct sigaction ours = {.sa_handler = SIG_IGN}, now;
+    ag_check_int(sigaction(SIGSEGV, &ours, NULL), 0);
+    ag_check_int(ag_run_with(&config, handler_is_default, &quit), 1);
+    ag_check_int(sigaction(SIGSEGV, NULL, &now), 0);
+    ag_check(now.sa_handler == SIG_IGN);
 }
 
 /* ---- ag_yield, ag_goexit -------------------------------------------------------------------- */

@@ -178,6 +178,7 @@ size_t ag__os_resident_top(const void *addr, size_t bytes) {
 /* --- Faults. --- */
 
 static ag__os_fault_fn fault_fn;
+static bool fault_installed; /* Written between worlds. */
 static struct sigaction fault_before_segv, fault_before_bus;
 
 static void fault_handler(int sig, siginfo_t *info, void *context) {
@@ -195,15 +196,20 @@ int ag__os_fault_install(ag__os_fault_fn fn) {
     sigemptyset(&sa.sa_mask);
     fault_fn = fn;
     int saved = errno;
-    int r = sigaction(SIGSEGV, &sa, &fault_before_segv) != 0 ||
-                    sigaction(SIGBUS, &sa, &fault_before_bus) != 0
-                ? -errno
-                : 0;
+    int r = sigaction(SIGSEGV, &sa, &fault_before_segv) == 0 ? 0 : -errno;
+    if (r == 0 && sigaction(SIGBUS, &sa, &fault_before_bus) != 0) {
+        r = -errno;
+        sigaction(SIGSEGV, &fault_before_segv, NULL);
+    }
+    fault_installed = r == 0;
     errno = saved;
     return r;
 }
 
 void ag__os_fault_remove(void) {
+    if (!fault_installed)
+        return;
+    fault_installed = false;
     int saved = errno;
     sigaction(SIGSEGV, &fault_before_segv, NULL);
     sigaction(SIGBUS, &fault_before_bus, NULL);
