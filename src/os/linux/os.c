@@ -221,8 +221,13 @@ void ag__fence_heavy(void) {
         return;
     }
     int saved = errno;
-    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
-        ag__throw("membarrier stopped working");
+    /* The kernel may need a mask of processors from its heap; without the fence nothing is right,
+     * so there is no way but to ask again. */
+    while (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
+        if (errno != ENOMEM)
+            ag__throw("membarrier stopped working");
+        sched_yield();
+    }
     errno = saved;
 }
 
