@@ -6,7 +6,8 @@
  * pointers, and who takes goroutines here takes them as one. So neither side touches the
  * goroutines, most of which are cold by now; a linked list of them costs a cache miss each.
  *
- * Batches are recycled; a world's end gives them back.
+ * Batches are recycled; a world's end gives them back. Without memory for a batch goroutines queue
+ * up behind the batches as a linked list, until that is empty again.
  */
 #include "sched/inner.h"
 #include <stdlib.h>
@@ -22,58 +23,93 @@ struct batch {
 
 static ag__lock lock;
 static struct batch *first, *last, *spare; /* Guarded by lock. */
+static ag__g *chain;                       /* Guarded by lock: behind the batches, by `link`. */
+static ag__g **chain_end = &chain;         /* Guarded by lock. */
 
-/* A batch with nothing in it. The lock is held, and may be let go meanwhile. */
-static struct batch *new_batch(void) {
+/* An empty batch at the end. The lock is held, and may be let go meanwhile. False without memory.
+ */
+static bool add_batch(void) {
     struct batch *b = spare;
     if (b) {
         spare = b->next;
     } else {
         ag__lock_release(&lock);
         b = malloc(sizeof *b);
-        if (!b)
-            ag__throw("out of memory for the run queue");
         ag__lock_acquire(&lock);
+        if (!b)
+            return false;
     }
     b->next = NULL;
     b->from = b->to = 0;
-    return b;
+    if (last)
+        last->next = b;
+    else
+        first = b;
+    last = b;
+    return true;
+}
+
+static void chain_put(ag__g *const *items, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        *chain_end = items[i];
+        chain_end = &items[i]->link;
+    }
+    *chain_end = NULL;
+}
+
+static uint32_t chain_take(ag__g **ret_items, uint32_t max) {
+    uint32_t n = 0;
+    for (; n < max && chain; n++) {
+        ret_items[n] = chain;
+        chain = chain->link;
+    }
+    if (!chain)
+        chain_end = &chain;
+    return n;
 }
 
 void ag__global_put(ag__g *const *items, uint32_t count) {
     ag__lock_acquire(&lock);
-    if (!last || last->to + count > BATCH) {
-        struct batch *b = new_batch();
-        if (last)
-            last->next = b;
-        else
-            first = b;
-        last = b;
+    bool fits = !chain && last && last->to + count <= BATCH;
+    if (!fits && !chain)
+        fits = add_batch() && !chain;
+    if (fits) {
+        memcpy(last->items + last->to, items, count * sizeof *items);
+        last->to += count;
+    } else {
+        chain_put(items, count);
     }
-    memcpy(last->items + last->to, items, count * sizeof *items);
-    last->to += count;
     atomic_store_explicit(&ag__s.queue_count, ag__s.queue_count + count, AG__RLX);
     ag__lock_release(&lock);
 }
 
+/* Lock held. */
+static void recycle_empty(void) {
+    struct batch *b = first;
+    if (!b || b->from != b->to)
+        return;
+    first = b->next;
+    if (!first)
+        last = NULL;
+    b->next = spare;
+    spare = b;
+}
+
 uint32_t ag__global_take(ag__g **ret_items, uint32_t max) {
     ag__lock_acquire(&lock);
+    recycle_empty(); /* one whose maker found the chain in use */
     struct batch *b = first;
-    uint32_t n = b ? b->to - b->from : 0;
-    if (n > max)
-        n = max;
-    if (n > 0) {
+    uint32_t n = 0;
+    if (b) {
+        n = b->to - b->from < max ? b->to - b->from : max;
         memcpy(ret_items, b->items + b->from, n * sizeof *ret_items);
         b->from += n;
+        recycle_empty();
+    } else {
+        n = chain_take(ret_items, max);
+    }
+    if (n > 0)
         atomic_store_explicit(&ag__s.queue_count, ag__s.queue_count - n, AG__RLX);
-    }
-    if (b && b->from == b->to) {
-        first = b->next;
-        if (!first)
-            last = NULL;
-        b->next = spare;
-        spare = b;
-    }
     ag__lock_release(&lock);
     return n;
 }
@@ -89,6 +125,8 @@ void ag__global_clear(void) {
         free(b);
     }
     last = NULL;
+    chain = NULL;
+    chain_end = &chain;
     atomic_store_explicit(&ag__s.queue_count, 0, AG__RLX);
     ag__lock_release(&lock);
 }
