@@ -9,6 +9,12 @@
  * Goroutines run on a fixed number of processors; a goroutine that blocks or burns a thread
  * outside the runtime loses its processor to another thread and goes on by itself, so any C
  * library may be called from any goroutine.
+ *
+ * Out of memory. A call whose result can tell returns -ENOMEM or NULL, and nothing has happened.
+ * The others end the process with status 2 and `fatal error: out of memory for …`, as Go does:
+ * channels, sleeping, deadlines, a select of many cases, and the first call of a thread that the
+ * runtime did not start. So does a goroutine that begins to run when the system has no stack for
+ * it; the message names the limit to raise. Out of threads, goroutines wait until there is one.
  */
 #ifndef AGLET_RUN_H
 #define AGLET_RUN_H
@@ -42,8 +48,9 @@ typedef struct ag_config {
  * runtime's own; the calling thread only waits.
  * When it returns, the other goroutines are dropped where they stand, without running their
  * deferred calls, as in Go. May be called again afterwards.
- * Waits: until fn returned. Returns: fn's result; 0 if main recovered a panic without ag_try;
- * -EBUSY inside a runtime or while one runs, -ENOMEM, -EAGAIN if a thread can't be started.
+ * Waits: until fn returned. Returns: fn's result; 0 if main recovered a panic without ag_try; or,
+ * without having called fn: -EBUSY inside a runtime or while one runs, -ENOMEM, -EMFILE, -ENFILE
+ * without a descriptor for the poller, -EAGAIN if a thread can't be started.
  * From: a thread that is not a goroutine.
  */
 AG_API int ag_run(int (*fn)(void *), void *arg);

@@ -89,11 +89,9 @@ static void deliver(int sig, uint32_t times) {
         fn();
 }
 
-static void signal_thread(void *unused) {
-    (void)unused;
+static void signal_thread(void) {
     uint64_t receiving = 0;
     ag__sig_receive_only(0);
-    ag__leave(ag__enter());
     for (;;) {
         uint32_t seen = atomic_load(&alarm_word);
         if (receiving != atomic_load(&receives)) {
@@ -119,7 +117,7 @@ static void signal_thread(void *unused) {
 static int need_thread(void) {
     if (has_thread)
         return 0;
-    int r = ag__os_thread_start(signal_thread, NULL, "aglet-signals");
+    int r = ag__helper_start(signal_thread, "aglet-signals");
     has_thread = r == 0;
     return r;
 }

@@ -187,6 +187,8 @@ static bool no_world(void) {
 
 int64_t ag__go(const struct ag__site *site, ag__fn fn, intptr_t a, intptr_t b, intptr_t c,
                intptr_t d, intptr_t e, intptr_t f) {
+    if (AG__UNLIKELY(ag__m_now() == &ag__m_stranger) && ag__foreign_prepare() != 0)
+        return -ENOMEM;
     ag__m *m = ag__enter();
     if (AG__UNLIKELY(m->foreign) && no_world()) {
         ag__leave(m);
@@ -222,6 +224,8 @@ int64_t ag__go_ending(const ag_go_opts *opts, void (*end_fn)(void *), void *end_
     char *name = NULL;
     if (opts && opts->stack_size > AG__STACK_MAX)
         return -EINVAL;
+    if (ag__foreign_prepare() != 0)
+        return -ENOMEM;
     if (opts && opts->name) {
         name = malloc(NAME_BYTES);
         if (!name)

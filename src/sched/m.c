@@ -4,7 +4,9 @@
  *
  * A thread that was never seen has the shared `stranger` as its M, which is always revoked, so
  * the first entry comes here and makes a foreign M, kept until the thread ends. A foreign M has
- * no P and a G that stands for the thread.
+ * no P and a G that stands for the thread. Where a call can report that there is no memory for
+ * one, it asks for it first (ag__foreign_prepare); helper threads of the runtime get theirs before
+ * they start.
  *
  * A thread of ours comes here when its P was taken while it was outside (AG__TAKEN): it takes
  * an idle P, else its goroutine goes to the global queue and the thread sleeps. When the world
@@ -15,6 +17,7 @@
  * until a thread comes back, and a warning says so once.
  */
 #include "sched/inner.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,11 +99,11 @@ void ag__foreign_forget(void *value) {
     m_free(m);
 }
 
-static AG__COLD ag__m *new_foreign(void) {
+/* NULL when out of memory. */
+static ag__m *foreign_alloc(void) {
     ag__m *m = m_alloc();
     if (!m)
-        ag__throw("out of memory for a thread that uses the library");
-    ag__os_init();
+        return NULL;
     m->foreign = true;
     atomic_store_explicit(&m->revoked, AG__STRANGE, AG__RLX);
     m->g = &m->own_g;
@@ -108,6 +111,12 @@ static AG__COLD ag__m *new_foreign(void) {
     m->own_g.flags = AG__GF_FOREIGN;
     m->own_g.timer.when = INT64_MAX;
     atomic_store_explicit(&m->own_g.state, AG__G_RUNNING, AG__RLX);
+    return m;
+}
+
+/* Makes it this thread's, which is inside from then on. */
+static void foreign_join(ag__m *m) {
+    ag__os_init();
     atomic_store_explicit(&m->inside, 1, AG__RLX);
     ag__m_bind(m);
     ag__os_at_thread_exit(ag__foreign_forget, m);
@@ -115,7 +124,43 @@ static AG__COLD ag__m *new_foreign(void) {
     m->all_link = foreign;
     foreign = m;
     ag__lock_release(&foreign_lock);
+}
+
+static AG__COLD ag__m *new_foreign(void) {
+    ag__m *m = foreign_alloc();
+    if (!m)
+        ag__throw("out of memory for a thread that uses the library");
+    foreign_join(m);
     return m;
+}
+
+AG__COLD int ag__foreign_prepare(void) {
+    if (ag__m_now() != &ag__m_stranger)
+        return 0;
+    ag__m *m = foreign_alloc();
+    if (!m)
+        return -ENOMEM;
+    foreign_join(m);
+    ag__leave(m);
+    return 0;
+}
+
+static void helper_main(void *arg) {
+    ag__m *m = arg;
+    foreign_join(m);
+    ag__leave(m);
+    m->helper_fn();
+}
+
+int ag__helper_start(void (*fn)(void), const char *name) {
+    ag__m *m = foreign_alloc();
+    if (!m)
+        return -ENOMEM;
+    m->helper_fn = fn;
+    int r = ag__os_thread_start(helper_main, m, name);
+    if (r != 0)
+        m_free(m);
+    return r;
 }
 
 /* --- Entering the slow way. --- */

@@ -24,7 +24,8 @@
  * and keeps the coarse clock. It sleeps 50 us, after a quiet millisecond twice as long each time
  * up to 10 ms (1 ms while timers are pending), and without limit once all Ps are idle - unless
  * all goroutines are asleep and only a thread that is not ours could wake one: then it looks
- * every 100 ms whether that thread still exists.
+ * every 100 ms whether that thread still exists. If no thread could be started for work that there
+ * is, it tries again and again.
  */
 #include "sched/inner.h"
 #include <stdio.h>
@@ -164,6 +165,12 @@ static bool all_idle(void) {
            atomic_load_explicit(&ag__s.p_count, AG__RLX);
 }
 
+/* While all Ps are idle, the last thread that had one sleeps in the poller and sees to the timers.
+ * Without it no thread could be started. */
+static bool somebody_watches(void) {
+    return atomic_load(&ag__s.polling) || atomic_load(&ag__s.searching);
+}
+
 static void sleep_until_nudged(void) {
     atomic_store(&ag__s.monitor_asleep, 1);
     ag__fence_heavy();
@@ -187,11 +194,9 @@ static int64_t next_sleep(int64_t sleep, int quiet) {
     return sleep < most ? sleep : most;
 }
 
-static void monitor_main(void *unused) {
-    (void)unused;
+static void monitor_main(void) {
     int64_t sleep = SLEEP_MIN, last_polls = 0, last_when = 0;
     int quiet = 0, idle = 0;
-    ag__leave(ag__enter()); /* becomes a foreign thread */
     while (!atomic_load(&ag__s.stopping)) {
         ag__os_futex_wait(&ag__s.monitor_word, 0, sleep);
         int64_t now = ag__os_now();
@@ -203,7 +208,10 @@ static void monitor_main(void *unused) {
         busy |= spread(now);
         if (all_idle()) {
             if (++idle > IDLE_ROUNDS) {
-                sleep_until_nudged();
+                if (somebody_watches())
+                    sleep_until_nudged();
+                else
+                    ag__maybe_wake();
                 idle = 0;
                 quiet = 0;
             }
@@ -224,7 +232,10 @@ int ag__monitor_start(void) {
     atomic_store(&ag__s.monitor_gone, 0);
     atomic_store(&ag__s.monitor_asleep, 0);
     atomic_store(&ag__s.monitor_word, 0);
-    return ag__os_thread_start(monitor_main, NULL, "aglet-monitor");
+    int r = ag__helper_start(monitor_main, "aglet-monitor");
+    if (r != 0)
+        atomic_store(&ag__s.monitor_gone, 1);
+    return r;
 }
 
 void ag__monitor_nudge(void) {

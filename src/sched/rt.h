@@ -129,6 +129,7 @@ struct ag__m {
     int tid;
     uint32_t world; /* which ag_run it belongs to */
     void *altstack;
+    void (*helper_fn)(void); /* Constant. Of a helper thread. */
     _Atomic uint32_t die;
 #if AG__ASAN
     const void *asan_bottom; /* Constant: the thread's own stack. */

@@ -157,6 +157,11 @@ int ag__pd_open_watch(int fd, ag__pd_fn fn, void *arg, bool readable, bool writa
 int ag__pd_watch(ag__pd *pd, bool readable, bool writable);
 void ag__pd_close_watch(ag__pd *pd, bool is_same_file);
 
+/* A thread of the runtime that runs no goroutines: fn() on a foreign M. 0, -ENOMEM, -EAGAIN. */
+int ag__helper_start(void (*fn)(void), const char *name);
+/* Makes this thread known, so that ag__enter can't be without memory. 0, -ENOMEM. */
+int ag__foreign_prepare(void);
+
 /* Goroutines wait for something outside that the deadlock detector can't see (signals). */
 void ag__outside_waits(int delta);
 

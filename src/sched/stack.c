@@ -20,6 +20,7 @@
  * Refused: one mapping per stack (65,530 of them is the system's limit); MAP_GROWSDOWN; malloc.
  */
 #include "sched/inner.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,7 @@ static AG__COLD __attribute__((noreturn)) void no_stack(const char *why) {
     ag__throw(text);
 }
 
-static void reserve(void) {
+static const char *reserve(void) {
     size_t bytes = (size_t)ag__os_env("AGLET_STACK_SPACE", (int64_t)1 << 40);
     for (; bytes >= SPAN_BYTES; bytes /= 2) {
         region.base = ag__os_reserve(bytes + SPAN_BYTES);
@@ -69,42 +70,48 @@ static void reserve(void) {
             break;
     }
     if (!region.base)
-        no_stack("address space is limited (ulimit -v)");
+        return "address space is limited (ulimit -v)";
     uintptr_t at = ((uintptr_t)region.base + SPAN_BYTES - 1) & ~(uintptr_t)(SPAN_BYTES - 1);
     region.next = (char *)at;
     region.end = (char *)at + bytes;
+    return NULL;
 }
 
-/* A span, or several for huge slots, for class c. */
-static void new_span(struct class *k, size_t slot) {
+/* A span, or several for huge slots, for class c. Returns why not, or NULL. */
+static const char *new_span(struct class *k, size_t slot) {
     size_t bytes = slot > SPAN_BYTES ? slot : SPAN_BYTES;
+    const char *why = NULL;
     ag__lock_acquire(&region.lock);
     if (!region.base)
-        reserve();
-    if (region.next + bytes > region.end)
-        no_stack("the stack region is used up (AGLET_STACK_SPACE sets its bytes)");
-    char *at = region.next;
-    region.next += bytes;
+        why = reserve();
+    if (!why && region.next + bytes > region.end)
+        why = "the stack region is used up (AGLET_STACK_SPACE sets its bytes)";
+    if (!why) {
+        k->raw = region.next;
+        k->raw_end = region.next += bytes;
+    }
     ag__lock_release(&region.lock);
-    k->raw = at;
-    k->raw_end = at + bytes;
+    return why;
 }
 
-/* Makes some more slots of k ready. k->lock held. */
-static void prepare(struct class *k, size_t slot) {
-    if (k->raw == k->raw_end)
-        new_span(k, slot);
+/* Makes some more slots of k ready. Returns why not, or NULL; then it may be tried again. k->lock
+ * held. */
+static const char *prepare(struct class *k, size_t slot) {
+    const char *why = k->raw == k->raw_end ? new_span(k, slot) : NULL;
+    if (why)
+        return why;
     size_t left = (size_t)(k->raw_end - k->raw) / slot;
     size_t n = left < GUARD_BATCH ? left : GUARD_BATCH;
     if (ag__os_commit(k->raw, n * slot) != 0)
-        no_stack("memory can't be committed (vm.overcommit_memory, cgroup limit)");
+        return "memory can't be committed (vm.overcommit_memory, cgroup limit)";
     ag__lock_acquire(&region.lock);
     int r = ag__os_guard(k->raw, slot, n, &region.mappings);
     ag__lock_release(&region.lock);
     if (r != 0)
-        no_stack("its guard page needs a mapping; raise the sysctl vm.max_map_count");
+        return "its guard page needs a mapping; raise the sysctl vm.max_map_count";
     k->fresh = k->raw;
     k->end = k->raw += n * slot;
+    return NULL;
 }
 
 static char **link_of(char *lo, size_t slot) {
@@ -132,8 +139,9 @@ static uint32_t take_central(int c, char **ret_slots, uint32_t want) {
         k->free = *link_of(k->free, slot);
     }
     if (n == 0) {
-        if (k->fresh == k->end)
-            prepare(k, slot);
+        const char *why = k->fresh == k->end ? prepare(k, slot) : NULL;
+        if (why)
+            no_stack(why);
         announce(k->fresh, slot);
         ret_slots[n++] = k->fresh;
         k->fresh += slot;
@@ -190,9 +198,14 @@ static inline void mark_used(char *lo, int c, bool used) {
 #endif
 }
 
-void ag__stack_init(void) {
+int ag__stack_init(void) {
     default_class = class_of(ag__s.stack_size);
     under_valgrind = ag__vg_here();
+    struct class *k = &region.classes[default_class];
+    ag__lock_acquire(&k->lock);
+    const char *why = k->free || k->fresh != k->end ? NULL : prepare(k, class_bytes(default_class));
+    ag__lock_release(&k->lock);
+    return why ? -ENOMEM : 0;
 }
 
 /* Stacks lie a power of two apart, so their tops would all compete for the same few places of the

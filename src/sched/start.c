@@ -79,6 +79,8 @@ static int begin(const ag_config *config) {
         return r;
     r = ag__procs_make(ag__s.p_count);
     if (r == 0)
+        r = ag__stack_init();
+    if (r == 0)
         r = ag__netpoll_open();
     if (r != 0) {
         ag__procs_free();
@@ -90,7 +92,6 @@ static int begin(const ag_config *config) {
     atomic_store(&ag__s.stopping, 0);
     atomic_store(&ag__s.id_block, 1);
     ag__s.result = 0;
-    ag__stack_init();
     ag__s.no_signals = ag__os_env("AGLET_NO_SIGNALS", config ? config->no_signals : 0) != 0;
     if (!ag__s.no_signals)
         ag__stack_overflow_install();
@@ -104,7 +105,8 @@ static int begin(const ag_config *config) {
     return 0;
 }
 
-/* Main is a goroutine like any other, with number 1, on the queue of the first P. */
+/* Main is a goroutine like any other, with number 1, on the queue of the first P: where nobody
+ * looks but the thread that gets it, so without that thread main has not begun. */
 static int start_main(void) {
     ag__m *m = ag__enter();
     static const struct ag__site site = {"main", "ag_run", "main", 0, 0};
@@ -121,8 +123,13 @@ static int start_main(void) {
     atomic_fetch_add(&ag__s.created, 1);
     atomic_store(&g->state, AG__G_RUNNABLE);
     AG__HB_RELEASE(g);
-    ag__global_put(&g, 1);
-    int r = ag__m_new(ag__s.p_all[0], false) == 0 ? 0 : -EAGAIN;
+    ag__p *p = ag__s.p_all[0];
+    atomic_store(&p->next, g);
+    int r = ag__m_new(p, false) == 0 ? 0 : -EAGAIN;
+    if (r != 0) {
+        atomic_store(&p->next, NULL);
+        ag__g_discard(m, g);
+    }
     ag__leave(m);
     return r;
 }
@@ -222,6 +229,9 @@ static void end(void) {
 
 static int run_world(const ag_config *config, int (*fn)(void *), void *arg) {
     once_per_process();
+    int r = ag__foreign_prepare();
+    if (r != 0)
+        return r;
     ag__m *m = ag__enter();
     bool inside = !m->foreign;
     ag__leave(m);
@@ -230,7 +240,7 @@ static int run_world(const ag_config *config, int (*fn)(void *), void *arg) {
         return -EBUSY;
     ag__s.main_fn = fn;
     ag__s.main_arg = arg;
-    int r = begin(config);
+    r = begin(config);
     if (r != 0) {
         atomic_store(&ag__s.running, 0);
         return r;
