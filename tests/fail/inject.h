@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls that fail to order.
+ *
+ * The linker sends the library's calls of the C library to wrappers (`--wrap`), so the library is
+ * the one that is installed, without a line for this. What can fail, and how, is inject.def.
+ *
+ *     WALK(MEMORY | THREAD, step);
+ *
+ * runs step() again and again: for each call of these kinds and each of its errors, the first such
+ * call of a run fails, then the second, and so on, until a run makes fewer. On whatever thread: the
+ * runtime's own are not spared. A step does its work through
+ *
+ *     if (!ok(ag_something(…)))  …
+ *
+ * which ends the test for a negative result that no injected failure explains, and leaves things
+ * as it found them. After each run, with nothing failing any more, there must be as many
+ * descriptors and goroutines as before; and the third walk the same way must not need more memory
+ * than the second, nor that more than the first, which fills the pools of the runtime.
+ */
+#ifndef FAIL_INJECT_H
+#define FAIL_INJECT_H
+
+#include "../conformance/common.h"
+
+enum { MEMORY = 1, THREAD = 2, SYSTEM = 4, QUIET = 8 };
+
+/* Lets the n-th call of `name` fail with `error`, counted from now, all threads together; with
+ * `ever`, the following ones, too. */
+void inject(const char *name, int error, int n, bool ever);
+/* No failures from here on. Returns how many calls failed. */
+int inject_end(void);
+/* How many calls have failed since inject. */
+int injected(void);
+
+/* Returns: true for a result of 0 or more, false for an error that was injected. */
+bool ok_at(const char *file, int line, const char *what, long long result);
+#define ok(result) ok_at(__FILE__, __LINE__, #result, (result))
+/* The same for a pointer. */
+bool ok_ptr_at(const char *file, int line, const char *what, const void *result);
+#define ok_ptr(result) ok_ptr_at(__FILE__, __LINE__, #result, (result))
+
+/* Returns how many calls failed in all: a walk that reaches nothing proves nothing. */
+int walk_at(const char *file, int line, int kinds, void (*step)(void));
+#define walk(kinds, step) walk_at(__FILE__, __LINE__, kinds, step)
+#define WALK(kinds, step) ag_check(walk(kinds, step) > 0)
+
+#endif
