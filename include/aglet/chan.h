@@ -38,7 +38,8 @@ typedef struct ag_ctx ag_ctx;
 /**
  * ag_make(T, cap): a new channel of T, buffered for `cap` elements; 0 is unbuffered.
  * Returns: the channel with one reference. Panics: `makechan: size out of range` for a
- * negative or absurd cap; throws when out of memory, as Go does.
+ * negative or absurd cap; without memory the process ends with `fatal error: out of memory for a
+ * channel`, as in Go.
  */
 #define ag_make(T, cap) ((ag_chan(T))ag__chan_new(AG__ELEM_SIZE(T), (cap)))
 
@@ -170,13 +171,16 @@ enum {
 /** The first ready case in the order of the list, else as ag_select. Go: not there. */
 #define ag_select_ordered(...) AG__SELECT(1, __VA_ARGS__)
 
-/** ag_select on an array built at run time; n <= 65535. */
+/** ag_select on an array built at run time; n <= 65535.
+ * Limit: more than 8 cases take memory while it waits; `fatal error: out of memory for a select`
+ * if there is none. */
 AG_API int ag_select_n(const ag_case *cases, size_t n);
 /** ag_select_ordered on an array. */
 AG_API int ag_select_ordered_n(const ag_case *cases, size_t n);
 
 /* The functions behind the macros; `chan` is the channel, elements go by address. */
 AG_API void *ag__chan_new(size_t elem_size, int64_t cap);
+AG_API void *ag__chan_try_new(size_t elem_size, int64_t cap); /* NULL when out of memory */
 AG_API int ag__chan_send(void *chan, const void *elem);
 AG_API bool ag__chan_recv(void *chan, void *ret_elem);
 AG_API void ag__chan_close(void *chan);

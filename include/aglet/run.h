@@ -115,7 +115,7 @@ AG_API int64_t ag_count(void);
 
 /**
  * Sets the number of processors to n > 0, or only asks with 0.
- * Returns: the old number; -EINVAL for n < 0 or above 1024. From: goroutine, any thread.
+ * Returns: the old number; -EINVAL for n < 0 or above 1024, -ENOMEM. From: goroutine, any thread.
  */
 AG_API int ag_procs(int n);
 

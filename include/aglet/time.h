@@ -30,6 +30,7 @@ AG_API int ag_sleep(ag_time ns);
 
 /**
  * A channel of capacity 1 that receives the time at which `ns` have passed, Go's time.After.
+ * Without memory the process ends with `fatal error: out of memory for a timer`.
  * Owns: the caller unrefs the channel; the timer behind it goes with its firing.
  */
 AG_API ag_chan(ag_time) ag_after(ag_time ns);
@@ -40,7 +41,8 @@ typedef struct ag_timer ag_timer;
 /**
  * ag_timer_start(ns, fn, args...): runs fn(args...) in a goroutine of its own after `ns`,
  * Go's time.AfterFunc.
- * Returns: the timer with one reference, NULL when out of memory.
+ * Returns: the timer with one reference, NULL when out of memory. If there is no memory for the
+ * goroutine when the time has come, fn runs as soon as there is some.
  * Owns: a pending timer keeps itself; ag_unref drops only the caller's reference, it does not
  * stop the timer.
  */

@@ -50,14 +50,14 @@ void ag__chan_free_orphans(void) {
     }
 }
 
-void *ag__chan_new(size_t elem_size, int64_t cap) {
+static ag__chan *new_chan(size_t elem_size, int64_t cap, void *pc) {
     size_t bytes;
     if (cap < 0 || cap > INT32_MAX || elem_size > 65536 ||
         __builtin_mul_overflow((size_t)cap, elem_size, &bytes) || bytes > ((size_t)1 << 46))
-        ag__panic_text(__builtin_return_address(0), "makechan: size out of range");
+        ag__panic_text(pc, "makechan: size out of range");
     ag__chan *c = aligned_alloc(16, (sizeof *c + bytes + 15) & ~(size_t)15);
     if (!c)
-        ag__throw("out of memory for a channel");
+        return NULL;
     memset(c, 0, sizeof *c);
     ag__object_init(&c->object, chan_free);
     c->elem_size = (uint32_t)elem_size;
@@ -66,6 +66,17 @@ void *ag__chan_new(size_t elem_size, int64_t cap) {
     ag__bias_init(&c->lock, m);
     ag__leave(m);
     return c;
+}
+
+void *ag__chan_new(size_t elem_size, int64_t cap) {
+    void *c = new_chan(elem_size, cap, __builtin_return_address(0));
+    if (!c)
+        ag__throw("out of memory for a channel");
+    return c;
+}
+
+void *ag__chan_try_new(size_t elem_size, int64_t cap) {
+    return new_chan(elem_size, cap, __builtin_return_address(0));
 }
 
 /* --- Under the lock. --- */

@@ -94,14 +94,29 @@ static struct ag_timer *timer_new(void) {
 
 static void fire(ag__m *m, ag__timer *inner, uint64_t generation, int64_t now);
 
-/* t->lock held. A timer that runs once keeps itself while it is pending; a periodic one does
- * not, so that its last unref stops it. */
-static void arm(ag__m *m, struct ag_timer *t, int64_t when) {
+/* False when out of memory. A timer that runs once keeps itself while it is pending; a periodic
+ * one does not, so that its last unref stops it. t->lock held. */
+static bool arm(ag__m *m, struct ag_timer *t, int64_t when) {
+    AG__HB_RELEASE(&t->fn);
+    if (!ag__timer_try_arm(m, &t->timer, when, fire, ++t->generation))
+        return false;
     if (!t->pending && !t->period)
         ag__ref(t);
     t->pending = true;
-    AG__HB_RELEASE(&t->fn);
-    ag__timer_arm(m, &t->timer, when, fire, ++t->generation);
+    return true;
+}
+
+/* Arms a new one. Returns NULL when out of memory; then t is gone. */
+static struct ag_timer *start(struct ag_timer *t, int64_t when) {
+    ag__m *m = ag__enter();
+    ag__lock_acquire(&t->lock);
+    bool armed = arm(m, t, when);
+    ag__lock_release(&t->lock);
+    ag__leave(m);
+    if (armed)
+        return t;
+    ag_unref(t);
+    return NULL;
 }
 
 /* Returns a goroutine to ready. */
@@ -112,6 +127,8 @@ static ag__g *send_time(ag__m *m, ag__chan *c, int64_t now) {
     ag__bias_unlock(m, &c->lock, cheap);
     return wake;
 }
+
+enum { NO_MEMORY_PAUSE = 1000000 };
 
 /* Inside the runtime. */
 static void fire(ag__m *m, ag__timer *inner, uint64_t generation, int64_t now) {
@@ -127,7 +144,13 @@ static void fire(ag__m *m, ag__timer *inner, uint64_t generation, int64_t now) {
         wakes = send_time(m, t->chan, now);
     else
         starts = ag__g_new(m, t->site, t->fn, t->args);
-    bool lost = !t->chan && !starts;
+    if (!t->chan && !starts) {
+        /* No memory for the goroutine: better late. The heap has the room of the entry that came
+         * off it. */
+        ag__timer_arm(m, inner, now + NO_MEMORY_PAUSE, fire, ++t->generation);
+        ag__lock_release(&t->lock);
+        return;
+    }
     if (starts)
         ag__hb_start_after(starts, &t->fn);
     if (t->period) {
@@ -138,8 +161,6 @@ static void fire(ag__m *m, ag__timer *inner, uint64_t generation, int64_t now) {
     }
     bool drop = !t->pending;
     ag__lock_release(&t->lock);
-    if (lost)
-        ag__throw("out of memory for a timer's goroutine");
     if (wakes)
         ag__ready(m, wakes);
     if (starts)
@@ -157,13 +178,7 @@ ag_timer *ag__timer_start(ag_time ns, const struct ag__site *site, ag__fn fn,
     t->fn = fn;
     memcpy(t->args, args, sizeof t->args);
     t->period = 0;
-    int64_t when = point(ag__os_now(), ns);
-    ag__m *m = ag__enter();
-    ag__lock_acquire(&t->lock);
-    arm(m, t, when);
-    ag__lock_release(&t->lock);
-    ag__leave(m);
-    return t;
+    return start(t, point(ag__os_now(), ns));
 }
 
 bool ag_timer_stop(ag_timer *t) {
@@ -188,7 +203,8 @@ bool ag_timer_reset(ag_timer *t, ag_time ns) {
     ag__m *m = ag__enter();
     ag__lock_acquire(&t->lock);
     bool was = t->pending;
-    arm(m, t, when);
+    if (!arm(m, t, when))
+        ag__throw("out of memory for timers");
     ag__lock_release(&t->lock);
     ag__leave(m);
     return was;
@@ -198,15 +214,13 @@ static struct ag_timer *start_sender(int64_t ns, int64_t period) {
     struct ag_timer *t = timer_new();
     if (!t)
         return NULL;
-    t->chan = ag__chan_new(sizeof(ag_time), 1);
     t->period = period;
-    int64_t when = point(ag__os_now(), ns);
-    ag__m *m = ag__enter();
-    ag__lock_acquire(&t->lock);
-    arm(m, t, when);
-    ag__lock_release(&t->lock);
-    ag__leave(m);
-    return t;
+    t->chan = ag__chan_try_new(sizeof(ag_time), 1);
+    if (!t->chan) {
+        ag_unref(t);
+        return NULL;
+    }
+    return start(t, point(ag__os_now(), ns));
 }
 
 ag_chan(ag_time) ag_after(ag_time ns) {

@@ -81,6 +81,8 @@ bool ag__claim(ag__g *g, uint64_t epoch);
  * and stops it. A call that was already under way may still come after a stop or a new arming,
  * with the old arg: fn must tell by it. */
 void ag__timer_arm(ag__m *m, ag__timer *t, int64_t when, ag__timer_fn fn, uint64_t arg);
+/* The same; returns false when out of memory, where that throws. */
+bool ag__timer_try_arm(ag__m *m, ag__timer *t, int64_t when, ag__timer_fn fn, uint64_t arg);
 /* Returns true if it was pending: its function will not run for this arming. */
 bool ag__timer_stop(ag__timer *t);
 /* No entry refers to t any more when this returns; a call under way may still come. */

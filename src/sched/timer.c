@@ -88,19 +88,21 @@ static void rebuild(ag__heap *h) {
             sift_down(h->entries, n, i);
 }
 
-static void push(ag__heap *h, ag__heap_entry e) {
+/* False when out of memory. */
+static bool push(ag__heap *h, ag__heap_entry e) {
     if (h->dead > 64 && h->dead > h->count / 2)
         rebuild(h);
     if (h->count == h->size) {
         uint32_t size = h->size ? h->size * 2 : AG__SIZE(64, 2);
         ag__heap_entry *more = realloc(h->entries, size * sizeof *more);
         if (!more)
-            ag__throw("out of memory for timers");
+            return false;
         h->entries = more;
         h->size = size;
     }
     h->entries[h->count] = e;
     sift_up(h->entries, h->count++);
+    return true;
 }
 
 /* Makes t's entry stale, so that t may get another. Lock held. */
@@ -141,26 +143,35 @@ static AG__COLD void tell_sleepers(int64_t when) {
     ag__maybe_wake();
 }
 
-void ag__timer_arm(ag__m *m, ag__timer *t, int64_t when, ag__timer_fn fn, uint64_t arg) {
+bool ag__timer_try_arm(ag__m *m, ag__timer *t, int64_t when, ag__timer_fn fn, uint64_t arg) {
     if (when >= NEVER)
         when = NEVER - 1;
     ag__heap *h = atomic_load_explicit(&t->heap, memory_order_acquire);
     if (h && rearm_in_place(t, h, when, fn, arg))
-        return;
+        return true;
     ag__p *p = m->p ? m->p : ag__s.p_all[0];
     h = &p->heap;
     ag__lock_acquire(&h->lock);
+    if (!push(h, (ag__heap_entry){when, t, atomic_load_explicit(&t->seq, AG__RLX)})) {
+        ag__lock_release(&h->lock);
+        return false;
+    }
     t->when = t->pushed = when;
     t->fn = fn;
     t->arg = arg;
     atomic_store_explicit(&t->heap, h, AG__RLX);
-    push(h, (ag__heap_entry){when, t, atomic_load_explicit(&t->seq, AG__RLX)});
     bool first = h->entries[0].timer == t;
     note_first(h);
     ag__lock_release(&h->lock);
     /* A thread without a P leaves its timer to others; they may sleep too long. */
     if (first && !m->p)
         tell_sleepers(when);
+    return true;
+}
+
+void ag__timer_arm(ag__m *m, ag__timer *t, int64_t when, ag__timer_fn fn, uint64_t arg) {
+    if (!ag__timer_try_arm(m, t, when, fn, arg))
+        ag__throw("out of memory for timers");
 }
 
 bool ag__timer_stop(ag__timer *t) {
