@@ -14,7 +14,8 @@ AG__BEGIN
  * ag_notify(c, sig, ...): from now on the numbered signals are sent into `c`, an ag_chan(int),
  * instead of their default action, Go's signal.Notify; without a signal, all that can be
  * caught. Delivery never waits: a full channel loses the signal, so give it a capacity.
- * Returns: 0, -EINVAL for a signal that can't be caught. Panics: `os/signal: Notify using nil
+ * Returns: 0, -EINVAL for a signal that can't be caught, -ENOMEM, -EAGAIN if the thread for signals
+ * can't be started; then nothing has changed. Panics: `os/signal: Notify using nil
  * channel`. Owns: takes its own reference of c until ag_notify_stop.
  */
 #define ag_notify(...) AG__NOTIFY(__VA_ARGS__, -1)

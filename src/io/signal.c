@@ -175,17 +175,18 @@ static int signals_of(const int *sigs, int count, uint64_t *ret_signals) {
     return 0;
 }
 
-static int add_signals(struct listener *l, uint64_t signals) {
-    int r = 0;
-    for (int sig = 1; sig <= AG__SIG_MAX && r == 0; sig++) {
-        if (!(signals & ~l->signals & bit_of(sig)))
-            continue;
-        r = want(sig);
+/* All of them or none. */
+static int want_all(uint64_t signals) {
+    for (int sig = 1; sig <= AG__SIG_MAX; sig++) {
+        int r = signals & bit_of(sig) ? want(sig) : 0;
         if (r == 0)
-            l->signals |= bit_of(sig);
+            continue;
+        while (--sig > 0)
+            if (signals & bit_of(sig))
+                unwant(sig);
+        return r;
     }
-    note_quit();
-    return r;
+    return 0;
 }
 
 int ag__notify(ag_chan(int) c, const int *sigs, int count) {
@@ -201,6 +202,8 @@ int ag__notify(ag_chan(int) c, const int *sigs, int count) {
     ag__lock_acquire(&lock);
     r = need_thread();
     struct listener *l = find(c);
+    if (r == 0)
+        r = want_all(l ? signals & ~l->signals : signals);
     if (r == 0 && !l) {
         ag__ref(c);
         ag__outside_waits(1);
@@ -211,7 +214,8 @@ int ag__notify(ag_chan(int) c, const int *sigs, int count) {
         listeners = l;
     }
     if (r == 0)
-        r = add_signals(l, signals);
+        l->signals |= signals;
+    note_quit();
     AG__HB_RELEASE(&listeners);
     ag__lock_release(&lock);
     nudge_thread();
