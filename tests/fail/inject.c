@@ -45,9 +45,11 @@ static const struct {
 
 /* ---- What is to fail ------------------------------------------------------------------------ */
 
-static _Atomic int target; /* Release, after the others are set. */
-static _Atomic int error, nth, calls, failed;
-static _Atomic bool ever;
+static _Atomic int target; /* a call, or the negative of kinds: any call of them */
+static _Atomic int nth, calls, failed;
+static _Atomic int error;            /* 0: the first one of the call */
+static _Atomic bool ever;            /* the following ones, too */
+static _Atomic int last, last_error; /* what failed */
 
 static void begin(int call, int with, int n, bool and_ever) {
     atomic_store(&target, NONE);
@@ -79,13 +81,19 @@ int injected(void) {
 
 /* 0, or the error of this call. */
 static int fails(enum call call) {
-    if (atomic_load(&target) != (int)call)
+    int wanted = atomic_load(&target);
+    if (wanted < 0 ? !(table[call].kind & -wanted) : wanted != (int)call)
         return 0;
     int n = atomic_fetch_add(&calls, 1) + 1, which = atomic_load(&nth);
     if (n != which && !(n > which && atomic_load(&ever)))
         return 0;
+    int e = atomic_load(&error);
+    if (e == 0)
+        e = table[call].errors[0];
+    atomic_store(&last, call);
+    atomic_store(&last_error, e);
     atomic_fetch_add(&failed, 1);
-    return atomic_load(&error);
+    return e;
 }
 
 /* ---- Blocks of memory ----------------------------------------------------------------------- */
@@ -343,15 +351,15 @@ long __wrap_syscall(long number, ...) {
 /* Some are told by another name: no room for a socket is no memory, and a resolver or a thread
  * start has its own words. */
 bool ok_at(const char *file, int line, const char *what, long long result) {
-    int e = atomic_load(&error), kind = table[atomic_load(&target)].kind;
+    int e = atomic_load(&last_error), call = atomic_load(&last), kind = table[call].kind;
     if (result >= 0)
         return true;
     bool explained = result == -e || (e == ENOBUFS && result == -ENOMEM) ||
                      (kind & (MEMORY | THREAD) && (result == -ENOMEM || result == -EAGAIN));
     if (!injected() || !explained)
         ag_test_fail(file, line, "%s is %lld (%s), %d calls of %s have failed with %s", what,
-                     result, strerrorname_np((int)-result), injected(),
-                     table[atomic_load(&target)].name, e > 0 ? strerrorname_np(e) : "SHORT");
+                     result, strerrorname_np((int)-result), injected(), table[call].name,
+                     e > 0 ? strerrorname_np(e) : "SHORT");
     return false;
 }
 
@@ -384,11 +392,14 @@ static void settle(const char *what, int fds, int64_t goroutines) {
 /* One way: the first, the second … call fails. Returns how many did. */
 static int go_along(int call, int with, void (*step)(void), int *ret_live) {
     enum { QUIET_MAX = 12 };
-    int all = 0, most = table[call].kind == QUIET ? QUIET_MAX : INT32_MAX;
+    const char *name = call > 0 ? table[call].name : call == -MEMORY ? "any memory" : "any call";
+    int all = 0, most = call > 0 && table[call].kind == QUIET ? QUIET_MAX : INT32_MAX;
     for (int n = 1; n <= most; n++) {
         char what[96];
-        snprintf(what, sizeof what, "%s %d: %s", table[call].name, n,
-                 with == SHORT ? "SHORT" : strerrorname_np(with));
+        snprintf(what, sizeof what, "%s %d: %s", name, n,
+                 with == SHORT ? "SHORT"
+                 : with        ? strerrorname_np(with)
+                               : "fails");
         dprintf(STDOUT_FILENO, "%s\n", what);
         int fds = open_fds();
         int64_t goroutines = ag_count();
@@ -404,21 +415,31 @@ static int go_along(int call, int with, void (*step)(void), int *ret_live) {
     return all;
 }
 
+static int three_times(const char *file, int line, int call, int with, void (*step)(void)) {
+    int n[3], all = go_along(call, with, step, &n[0]);
+    for (int i = 1; i < 3 && all > 0; i++)
+        all += go_along(call, with, step, &n[i]);
+    if (all > 0 && n[2] > n[1] && n[1] > n[0])
+        ag_test_fail(file, line, "memory is lost: after three walks %d, %d, %d blocks", n[0], n[1],
+                     n[2]);
+    return all;
+}
+
 int walk_at(const char *file, int line, int kinds, void (*step)(void)) {
-    int all = 0;
+    int all = 0, calls_too = kinds & (SYSTEM | THREAD);
+    /* Before anything has filled a pool. */
+    if (kinds & MEMORY)
+        all += three_times(file, line, -MEMORY, 0, step);
+    if (calls_too)
+        all += three_times(file, line, -calls_too, 0, step);
     for (int call = 1; call < CALLS; call++) {
-        if (!(table[call].kind & kinds))
+        if (!(table[call].kind & kinds & ~MEMORY))
             continue;
         for (const int *with = table[call].errors; *with; with++) {
-            int blocks_then[3], some = go_along(call, *with, step, &blocks_then[0]);
+            int some = three_times(file, line, call, *with, step);
             if (some == 0)
                 break; /* it isn't called at all */
             all += some;
-            for (int i = 1; i < 3; i++)
-                all += go_along(call, *with, step, &blocks_then[i]);
-            if (blocks_then[2] > blocks_then[1] && blocks_then[1] > blocks_then[0])
-                ag_test_fail(file, line, "memory is lost: after three walks %d, %d, %d blocks",
-                             blocks_then[0], blocks_then[1], blocks_then[2]);
         }
     }
     return all;

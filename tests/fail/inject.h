@@ -7,9 +7,10 @@
  *
  *     WALK(MEMORY | THREAD, step);
  *
- * runs step() again and again: for each call of these kinds and each of its errors, the first such
- * call of a run fails, then the second, and so on, until a run makes fewer. On whatever thread: the
- * runtime's own are not spared. A step does its work through
+ * runs step() again and again: the first allocation of a run fails, then the second, and so on,
+ * until a run makes fewer; the same with the first, second … system call; and then for each call by
+ * itself with each of its errors. On whatever thread: the runtime's own are not spared. A step does
+ * its work through
  *
  *     if (!ok(ag_something(…)))  …
  *
