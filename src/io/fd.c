@@ -51,11 +51,16 @@ struct entry {
 enum { BLOCK = AG__SIZE(512, 4), BLOCKS = AG__SIZE(4096, 1 << 18) };
 static _Atomic(struct entry *) table[BLOCKS];
 
-/* NULL: out of memory, or a number beyond all limits. */
+/* A number beyond all limits has no entry, and is waited for without the poller. */
+static bool has_entry(int fd) {
+    return fd >= 0 && fd / BLOCK < BLOCKS;
+}
+
+/* NULL: out of memory, or there is none. */
 static struct entry *entry_of(int fd, bool make) {
-    int block = fd / BLOCK;
-    if (fd < 0 || block >= BLOCKS)
+    if (!has_entry(fd))
         return NULL;
+    int block = fd / BLOCK;
     /* Acquire. Partner: the release below. */
     struct entry *entries = atomic_load_explicit(&table[block], memory_order_acquire);
     if (!entries && make) {
@@ -240,9 +245,11 @@ static int wait_once(int fd, int events, ag_time deadline) {
     bool foreign = ag__is_foreign(m);
     ag__leave(m);
     bool world = !foreign || atomic_load(&ag__sched.running) == 1;
-    struct entry *e = world ? entry_of(fd, true) : NULL;
-    if (!e)
+    if (!world || !has_entry(fd))
         return wait_blocking(fd, events, deadline);
+    struct entry *e = entry_of(fd, true);
+    if (!e)
+        return -ENOMEM; /* a wait that no close could end would be worse */
     int64_t until = deadline;
     if (foreign) {
         int64_t slice = ag__os_now() + SLICE;
