@@ -32,8 +32,8 @@ AG_API int ag_listen(const char *net, const char *addr, ag_listener **ret_listen
 
 /**
  * Waits: until a connection comes. Returns: 0 and *ret_conn with one reference; -ECANCELED when
- * the listener is closed; -EMFILE, -ENFILE, -ENOMEM when resources ran out (the connection
- * stays queued; try again later).
+ * the listener is closed; -EMFILE, -ENFILE, -ENOMEM, -ENOSPC when resources ran out (the
+ * connection stays queued; try again later).
  */
 AG_API int ag_accept(ag_listener *l, ag_conn **ret_conn);
 
@@ -86,7 +86,8 @@ AG_API int ag_conn_close(ag_conn *c);
 /** `how` as in shutdown(2): SHUT_RD, SHUT_WR, SHUT_RDWR. */
 AG_API int ag_conn_shutdown(ag_conn *c, int how);
 
-/** Both ends as text. Owns: the connection. Computed at the first call. */
+/** Both ends as text. Owns: the connection. Computed at the first call. Returns: "" when closed
+ * before that, not connected, or out of memory. */
 AG_API const char *ag_conn_local(ag_conn *c);
 AG_API const char *ag_conn_remote(ag_conn *c);
 

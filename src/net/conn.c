@@ -57,10 +57,7 @@ int ag__conn_open(ag_conn *c, int fd, bool stream, bool drains) {
     c->fd = fd;
     c->stream = stream;
     c->drains = drains;
-    int r = ag__pd_open(fd, &c->pd);
-    if (r != 0)
-        ag__file_close(fd);
-    return r;
+    return ag__pd_open(fd, &c->pd);
 }
 
 int ag__conn_new(int fd, bool stream, bool drains, ag_conn **ret_conn) {
@@ -70,10 +67,12 @@ int ag__conn_new(int fd, bool stream, bool drains, ag_conn **ret_conn) {
         return -ENOMEM;
     }
     int r = ag__conn_open(c, fd, stream, drains);
-    if (r == 0)
+    if (r == 0) {
         *ret_conn = c;
-    else
+    } else {
+        ag__file_close(fd);
         ag__conn_discard(c);
+    }
     return r;
 }
 
@@ -316,10 +315,8 @@ static const char *name_of(ag_conn *c, int which) {
     ag__addr a = {.size = 0};
     char buf[AG__ADDR_TEXT];
     int r = which == 0 ? ag__sock_local(c->fd, &a) : ag__sock_remote(c->fd, &a);
-    if (r != 0)
-        a.size = 0;
     ag__addr_text(&a, buf, sizeof buf);
-    char *fresh = strdup(buf);
+    char *fresh = r == 0 ? strdup(buf) : NULL; /* else asked again next time */
     AG__HB_RELEASE(&c->names[which]);
     if (fresh && !atomic_compare_exchange_strong(&c->names[which], &text, fresh))
         free(fresh);

@@ -39,14 +39,23 @@ static int start(int fd, const ag__addr *a, ag_time deadline) {
     }
 }
 
+/* An interrupted one has told nothing, and no event would come for it. */
+static int connect_again(int fd, const ag__addr *a) {
+    int r;
+    do {
+        r = ag__sock_connect(fd, a);
+    } while (r == -EINTR);
+    return r;
+}
+
 static int finish(ag_conn *c, const ag__addr *a, ag_time deadline) {
     int r;
     ag__pd_set_deadline(c->pd, AG__WRITE, deadline);
     do {
         r = ag__pd_wait(c->pd, AG__WRITE);
         if (r == 0)
-            r = ag__sock_connect(c->fd, a);
-    } while (r == -EALREADY || r == -EINPROGRESS || r == -EINTR);
+            r = connect_again(c->fd, a);
+    } while (r == -EALREADY || r == -EINPROGRESS);
     ag__pd_set_deadline(c->pd, AG__WRITE, 0);
     return r == -EISCONN ? 0 : r;
 }

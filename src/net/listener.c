@@ -8,6 +8,9 @@
  * The file of a Unix socket outlives its process. An address in use whose file nobody listens
  * on, as a connect tells, is removed and taken. At the close the file goes, if it is still ours:
  * another process may have put its own there.
+ *
+ * A connection that was accepted and then could not be opened, for lack of memory or of room in the
+ * poller, is held for the next call: for the caller it has stayed in the queue.
  */
 #include "net/net.h"
 #include "os/file.h"
@@ -20,9 +23,10 @@ struct ag_listener {
     ag__gate gate;
     ag__pd *pd;
     int fd;
-    bool tcp;                 /* Constant. */
-    bool has_file;            /* Constant. */
-    ag__file_id file;         /* Constant. */
+    int held;         /* The accepting one's: a connection that could not be opened, or -1. */
+    bool tcp;         /* Constant. */
+    bool has_file;    /* Constant. */
+    ag__file_id file; /* Constant. */
     char addr[AG__ADDR_TEXT]; /* Constant. */
 };
 
@@ -61,6 +65,14 @@ static int bind_ip(int fd, const ag__addr *a, bool both) {
     return r == 0 ? ag__sock_bind(fd, a) : r;
 }
 
+/* Takes away the file that a bind has made. */
+static void remove_file(const ag__addr *a) {
+    char path[AG__ADDR_TEXT];
+    ag__addr_text(a, path, sizeof path);
+    if (ag__addr_kind(a) == AG__ADDR_UNIX && path[0] != '@')
+        ag__file_unlink(path);
+}
+
 /* A listening socket, or an error. */
 static int open_socket(const ag__addr *a, bool both) {
     bool is_unix = ag__addr_kind(a) == AG__ADDR_UNIX;
@@ -68,10 +80,13 @@ static int open_socket(const ag__addr *a, bool both) {
     if (fd < 0)
         return fd;
     int r = is_unix ? bind_unix(fd, a) : bind_ip(fd, a, both);
-    if (r == 0)
+    bool bound = r == 0;
+    if (bound)
         r = ag__sock_listen(fd);
     if (r == 0)
         return fd;
+    if (bound)
+        remove_file(a);
     ag__file_close(fd);
     return r;
 }
@@ -96,6 +111,8 @@ static int open_target(ag__target *t) {
 /* --- Life. --- */
 
 static void release(ag_listener *l) {
+    if (l->held >= 0)
+        ag__file_close(l->held);
     ag__file_close(l->fd);
     ag__pd_free(l->pd);
 }
@@ -106,13 +123,32 @@ static void listener_free(ag__object *o) {
     free(l);
 }
 
-static void note_address(ag_listener *l) {
+static int note_address(ag_listener *l) {
     ag__addr a;
-    if (ag__sock_local(l->fd, &a) != 0)
-        return;
+    int r = ag__sock_local(l->fd, &a);
+    if (r != 0)
+        return r;
     ag__addr_text(&a, l->addr, sizeof l->addr);
-    if (ag__addr_kind(&a) == AG__ADDR_UNIX)
-        l->has_file = l->addr[0] != '@' && ag__file_identify_socket(l->addr, &l->file) == 0;
+    if (ag__addr_kind(&a) != AG__ADDR_UNIX || l->addr[0] == '@')
+        return 0;
+    r = ag__file_identify_socket(l->addr, &l->file);
+    l->has_file = r == 0;
+    return r == -ENOENT || r == -ENOTSOCK ? 0 : r; /* somebody was quick to take it away */
+}
+
+/* The listener takes the socket over, or it is closed. */
+static int open_listener(ag_listener *l, int fd, const ag__target *t) {
+    l->fd = fd;
+    l->held = -1;
+    l->tcp = t->kind != AG__ADDR_UNIX;
+    int r = note_address(l);
+    if (r == 0)
+        r = ag__pd_open(fd, &l->pd);
+    if (r != 0) {
+        remove_file(&t->addrs[0]); /* of a Unix socket there is only one */
+        ag__file_close(fd);
+    }
+    return r;
 }
 
 int ag_listen(const char *net, const char *addr, ag_listener **ret_listener) {
@@ -121,20 +157,14 @@ int ag_listen(const char *net, const char *addr, ag_listener **ret_listener) {
     int r = t && l ? ag__target_find(net, addr, true, t) : -ENOMEM;
     if (r == 0)
         r = t->datagram ? -EINVAL : open_target(t);
-    if (r >= 0) {
-        l->fd = r;
-        l->tcp = t->kind != AG__ADDR_UNIX;
-        r = ag__pd_open(l->fd, &l->pd);
-        if (r != 0)
-            ag__file_close(l->fd);
-    }
+    if (r >= 0)
+        r = open_listener(l, r, t);
     free(t);
     if (r != 0) {
         free(l);
         return r;
     }
     ag__object_init(&l->object, listener_free);
-    note_address(l);
     *ret_listener = l;
     return 0;
 }
@@ -161,9 +191,12 @@ const char *ag_listener_addr(ag_listener *l) {
 
 static int accept_inside(ag_listener *l, ag_conn *c) {
     for (;;) {
-        int fd = ag__sock_accept(l->fd);
-        if (fd >= 0)
-            return ag__conn_open(c, fd, true, l->tcp);
+        int fd = l->held >= 0 ? l->held : ag__sock_accept(l->fd);
+        if (fd >= 0) {
+            int r = ag__conn_open(c, fd, true, l->tcp);
+            l->held = r == 0 ? -1 : fd;
+            return r;
+        }
         if (fd == -EAGAIN) {
             int r = ag__pd_wait(l->pd, AG__READ);
             if (r != 0)

@@ -27,7 +27,8 @@ struct ag_conn {
 
 /* A connection over a non-blocking socket, which it owns, also on failure. */
 int ag__conn_new(int fd, bool stream, bool drains, ag_conn **ret_conn);
-/* The two halves of that, so that memory is there before the socket is. */
+/* The two halves of that, so that memory is there before the socket is; this one leaves the socket
+ * to the caller on failure. */
 ag_conn *ag__conn_alloc(void);
 int ag__conn_open(ag_conn *c, int fd, bool stream, bool drains);
 /* Of a connection that was never opened. */
