@@ -26,6 +26,9 @@
  * no buffer.
  *
  * Limits. Every wait for a client has one, and none can be switched off: see ag_http_options.
+ *
+ * Out of memory. What the server needs for a connection or a request and does not get ends that
+ * connection, with an answer if there is room for one; the server goes on.
  */
 #ifndef AGLET_HTTP_H
 #define AGLET_HTTP_H
@@ -85,8 +88,8 @@ AG_API void ag_http_server_free(ag_http_server *s);
  * The most specific pattern wins; a path that no pattern has is 404, a method that its patterns
  * don't have 405 with Allow. An unclean path ("/a//b", "/a/../b") is redirected to the clean one.
  * `arg` is what ag_http_arg returns in the handler. Owns: the caller keeps `arg`.
- * Panics: for a malformed pattern, one in conflict with another, more than routes_max, and once
- * ag_http_serve was called.
+ * Panics: for a malformed pattern, one in conflict with another, more than routes_max, once
+ * ag_http_serve was called, and when out of memory.
  */
 AG_API void ag_http_handle(ag_http_server *s, const char *pattern, ag_http_handler handler,
                            void *arg);
@@ -141,10 +144,10 @@ AG_API const char *ag_http_host(ag_http_request *req);
 AG_API const char *ag_http_pattern(ag_http_request *req);
 
 /** The decoded value of the wildcard `name` of the pattern. Returns: NULL if it has no such
- * wildcard; "" for an empty rest. */
+ * wildcard or memory has run out; "" for an empty rest. */
 AG_API const char *ag_http_path_value(ag_http_request *req, const char *name);
 /** The decoded value of the first parameter `key` of the query ('+' is a space). Returns: NULL if
- * there is none or its encoding is malformed. */
+ * there is none, its encoding is malformed, or memory has run out. */
 AG_API const char *ag_http_query_value(ag_http_request *req, const char *key);
 
 /** The value of the first header field `name`, in any case. Returns: NULL if there is none. */
@@ -161,7 +164,7 @@ AG_API int64_t ag_http_content_length(ag_http_request *req);
  * Reads the body, decoded. A client that waits for "100 Continue" gets it with the first call.
  * Waits: for the client, within body_ns and body_rate.
  * Returns: bytes read, 0 at the end; -EMSGSIZE larger than the limit, -EPROTO malformed, -ETIMEDOUT
- * too slow, -ECONNRESET … the client is gone, -ECANCELED the server was stopped. After an error
+ * too slow, -ENOMEM, -ECONNRESET … the client is gone, -ECANCELED the server was stopped. After an error
  * the connection ends with this response, and unless something was sent or the handler has set a
  * status of 300 or above, it is 413, 400 or 408, whatever was written.
  */
@@ -223,7 +226,7 @@ AG_API void ag_http_status(ag_http_response *res, int status);
  * framing and Connection are the server's: of these, "Connection: close", a Date of your own and
  * Content-Length (for a body that is streamed with a known length) are understood.
  * Returns: 0, -EINVAL for a name or value that HTTP does not allow (line breaks …) and for
- * Transfer-Encoding, -EALREADY once the body has begun, -E2BIG above 8 KiB in all.
+ * Transfer-Encoding, -EALREADY once the body has begun, -E2BIG above 8 KiB in all, -ENOMEM.
  */
 AG_API int ag_http_set(ag_http_response *res, const char *name, const char *value);
 /** See ag_http_set. Returns: the same. */

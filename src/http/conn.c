@@ -92,9 +92,10 @@ void ag__http_conn_admit(ag_http_server *s, ag_conn *c) {
         hc->write_set = INT64_MIN / 2;
         hc->kind = AG__CONN_FRESH;
         hc->state = AG__CONN_RUNNING;
-        ag__http_server_ref(s);
-        ag__http_wheel_add(s, hc, now);
+        ok = ag__http_wheel_add(s, hc, now);
     }
+    if (ok)
+        ag__http_server_ref(s);
     ag_mutex_unlock(&s->lock);
     if (ok) {
         wait_for_more(hc);
@@ -261,13 +262,8 @@ static void give_back(ag__http_work *w) {
         wait_for_more(hc);
 }
 
-static void print_panic(ag__http_work *w, const ag_panic_info *info) {
+static void write_panic(FILE *out, ag__http_work *w, const ag_panic_info *info) {
     const ag__http_head *h = &w->head;
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
-    if (!out)
-        return;
     ag__http_text method = {"", 0}, target = {"(no request)", 12};
     if (w->answering) {
         method = ag__http_at(w->req.base, h->method);
@@ -276,8 +272,23 @@ static void print_panic(ag__http_work *w, const ag_panic_info *info) {
     fprintf(out, "http: panic serving %s: %.*s %.*s: %s (%s:%d)\n", ag_conn_remote(w->hc->c),
             (int)method.n, method.p, (int)target.n, target.p, info->msg, info->file, info->line);
     ag_dump_goroutine(out, ag_id());
-    fclose(out);
-    fwrite(text, 1, n, stderr);
+}
+
+/* In one piece if there is memory for that. */
+static void print_panic(ag__http_work *w, const ag_panic_info *info) {
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    bool whole = out != NULL;
+    if (out) {
+        write_panic(out, w, info);
+        whole = !ferror(out);
+        whole = fclose(out) == 0 && whole && text;
+    }
+    if (whole)
+        fwrite(text, 1, n, stderr);
+    else
+        write_panic(stderr, w, info);
     free(text);
 }
 

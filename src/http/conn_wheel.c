@@ -124,9 +124,10 @@ static void turn(ag_http_server *s) {
         ag__http_server_unref(s);
 }
 
-static void arm(ag_http_server *s, ag_time now) {
+/* Returns: false when out of memory. */
+static bool arm(ag_http_server *s, ag_time now) {
     if (s->armed)
-        return;
+        return true;
     s->tick = now / s->tick_ns - 1;
     ag_time first = next_turn(s) - now;
     if (s->timer)
@@ -136,15 +137,20 @@ static void arm(ag_http_server *s, ag_time now) {
     s->armed = s->timer != NULL;
     if (s->armed)
         ag__http_server_ref(s);
+    return s->armed;
 }
 
-void ag__http_wheel_add(ag_http_server *s, ag__http_conn *hc, ag_time now) {
+bool ag__http_wheel_add(ag_http_server *s, ag__http_conn *hc, ag_time now) {
     if (!s->armed)
         s->tick = now / s->tick_ns - 1;
     insert(s, hc, now + first_look(hc));
+    if (!arm(s, now)) {
+        take_out(s, hc);
+        return false;
+    }
     s->open++;
     s->accepted++;
-    arm(s, now);
+    return true;
 }
 
 void ag__http_wheel_remove(ag_http_server *s, ag__http_conn *hc) {

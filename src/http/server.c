@@ -61,9 +61,12 @@ ag_http_server *ag_http_server_new(const ag_http_options *options) {
         return NULL;
     memset(s, 0, sizeof *s);
     take_options(&s->opt, options);
+    s->refs = 1;
     s->router = ag__http_router_new(s->opt.routes_max);
-    if (!s->router) {
-        free(s);
+    s->gone = (ag_chan(char))ag__chan_try_new(1, 0);
+    s->stopped = (ag_chan(char))ag__chan_try_new(1, 0);
+    if (!s->router || !s->gone || !s->stopped) {
+        ag__http_server_unref(s);
         return NULL;
     }
     ag_time longest = s->opt.idle_ns > s->opt.head_ns ? s->opt.idle_ns : s->opt.head_ns;
@@ -71,9 +74,6 @@ ag_http_server *ag_http_server_new(const ag_http_options *options) {
         longest = AG__HTTP_LINGER;
     s->tick_ns = longest / (AG__WHEEL - 2) + 1;
     s->tick = ag_now() / s->tick_ns;
-    s->refs = 1;
-    s->gone = ag_make(char, 0);
-    s->stopped = ag_make(char, 0);
     return s;
 }
 

@@ -276,7 +276,8 @@ void *ag__http_arena(ag__http_work *w, size_t n);
 void ag__http_arena_reset(ag__http_work *w);
 
 /* conn_wheel.c: all with the lock. */
-void ag__http_wheel_add(ag_http_server *s, ag__http_conn *hc, ag_time now);
+/* Returns: false when out of memory for the timer: without it no limit would hold. */
+bool ag__http_wheel_add(ag_http_server *s, ag__http_conn *hc, ag_time now);
 void ag__http_wheel_remove(ag_http_server *s, ag__http_conn *hc);
 /* Again, because its time has come nearer. */
 void ag__http_wheel_move(ag_http_server *s, ag__http_conn *hc, ag_time now);
