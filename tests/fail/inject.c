@@ -355,7 +355,7 @@ bool ok_at(const char *file, int line, const char *what, long long result) {
     if (result >= 0)
         return true;
     bool explained = result == -e || (e == ENOBUFS && result == -ENOMEM) ||
-                     (kind & (MEMORY | THREAD) && (result == -ENOMEM || result == -EAGAIN));
+                     (kind & (MEMORY | GROW | THREAD) && (result == -ENOMEM || result == -EAGAIN));
     if (!injected() || !explained)
         ag_test_fail(file, line, "%s is %lld (%s), %d calls of %s have failed with %s", what,
                      result, strerrorname_np((int)-result), injected(), table[call].name,
@@ -399,7 +399,7 @@ static void settle(const char *what, int fds, int64_t goroutines) {
 /* One way: the first, the second … call fails. Returns how many did. */
 static int go_along(int call, int with, void (*step)(void), int *ret_live) {
     enum { QUIET_MAX = 12 };
-    const char *name = call > 0 ? table[call].name : call == -MEMORY ? "any memory" : "any call";
+    const char *name = call > 0 ? table[call].name : -call & MEMORY ? "any memory" : "any call";
     int all = 0, most = call > 0 && table[call].kind == QUIET ? QUIET_MAX : INT32_MAX;
     for (int n = 1; n <= most; n++) {
         char what[96];
@@ -438,14 +438,14 @@ static int many_times(const char *file, int line, int call, int with, void (*ste
 }
 
 int walk_at(const char *file, int line, int kinds, void (*step)(void)) {
-    int all = 0, calls_too = kinds & (SYSTEM | THREAD);
+    int all = 0, memory = kinds & (MEMORY | GROW), calls_too = kinds & (SYSTEM | THREAD);
     /* Before anything has filled a pool. */
-    if (kinds & MEMORY)
-        all += many_times(file, line, -MEMORY, 0, step);
+    if (memory)
+        all += many_times(file, line, -memory, 0, step);
     if (calls_too)
         all += many_times(file, line, -calls_too, 0, step);
     for (int call = 1; call < CALLS; call++) {
-        if (!(table[call].kind & kinds & ~MEMORY))
+        if (!(table[call].kind & kinds & ~memory))
             continue;
         for (const int *with = table[call].errors; *with; with++) {
             int some = many_times(file, line, call, *with, step);

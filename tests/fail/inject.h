@@ -24,7 +24,7 @@
 
 #include "../conformance/common.h"
 
-enum { MEMORY = 1, THREAD = 2, SYSTEM = 4, QUIET = 8 };
+enum { MEMORY = 1, THREAD = 2, SYSTEM = 4, QUIET = 8, GROW = 16 };
 
 /* Lets the n-th call of `name` fail with `error`, counted from now, all threads together; with
  * `ever`, the following ones, too. */

@@ -27,7 +27,7 @@ static void many_goroutines(void) {
     ag_mutex_unlock(&m);
 }
 AG_TEST_RUN(a_goroutine_starts_or_go_says_so) {
-    WALK(MEMORY | THREAD | QUIET, many_goroutines);
+    WALK(MEMORY | GROW | THREAD | QUIET, many_goroutines);
 }
 
 static void *foreign_go(void *m) {
@@ -122,7 +122,7 @@ static void timers(void) {
     }
 }
 AG_TEST_RUN(a_timer_is_started_or_is_null) {
-    WALK(MEMORY, timers);
+    WALK(MEMORY | GROW, timers);
 }
 
 static void tickers(void) {
@@ -138,7 +138,7 @@ static void tickers(void) {
     }
 }
 AG_TEST_RUN(a_ticker_is_started_or_is_null) {
-    WALK(MEMORY, tickers);
+    WALK(MEMORY | GROW, tickers);
 }
 
 /* All records are taken, and no slab comes, for a while. */

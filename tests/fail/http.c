@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An HTTP server while memory and system calls fail: a request may be lost with its connection,
+ * the server may not.
+ */
+#include "inject.h"
+
+#include <aglet/http.h>
+#include <stdarg.h>
+
+/* ---- Making a server ------------------------------------------------------------------------ */
+
+static void nothing_to_say(ag_http_request *req, ag_http_response *res) {
+    (void)req;
+    (void)res;
+}
+
+static void add_route(ag_http_server *s, const char *pattern) {
+    ag_http_handle(s, pattern, nothing_to_say, NULL);
+}
+
+static void make(void) {
+    static const char *const patterns[] = {"GET /a/{id}", "/a/", "POST host.example/b/{rest...}",
+                                           "/c/{$}"};
+    ag_panic_info info;
+    ag_http_server *s = ag_http_server_new(NULL);
+    if (!ok_ptr(s))
+        return;
+    for (size_t i = 0; i < COUNT(patterns); i++) {
+        int r = ag_try(&info, add_route, s, patterns[i]);
+        if (r == 0)
+            continue;
+        ag_check(injected() > 0);
+        ag_check(strstr(info.msg, "memory") != NULL);
+        /* The route is not there, and nothing is in its way. */
+        ag_http_handle(s, patterns[i], nothing_to_say, NULL);
+    }
+    ag_http_server_free(s);
+}
+AG_TEST_RUN(a_server_without_memory_is_null_and_a_route_panics) {
+    WALK(MEMORY | GROW, make);
+}
+
+/* ---- Serving -------------------------------------------------------------------------------- */
+
+enum { LARGE = 100000, HEAD = 20000 };
+
+static void after(atomic_int *count) {
+    atomic_fetch_add(count, 1);
+}
+
+static void hello(ag_http_request *req, ag_http_response *res) {
+    static atomic_int ran;
+    const char *name = ag_http_path_value(req, "name"), *q = ag_http_query_value(req, "q");
+    void *memory = ag_http_alloc(req, 10000);
+    if (!ok_ptr(name) || !ok_ptr(q) || !ok_ptr(memory) || !ok(ag_http_set(res, "X-Name", name)) ||
+        !ok(ag_http_after(req, after, &ran))) {
+        ag_http_error(res, 500, "no memory");
+        return;
+    }
+    ag_check_str(name, "bob");
+    ag_check_str(q, "a b");
+    ok_after(ag_http_text(res, 200, name));
+}
+
+static void body(ag_http_request *req, ag_http_response *res) {
+    char *text;
+    size_t n;
+    int r = ag_http_body_all(req, 1 << 20, &text, &n);
+    if (!ok_after(r)) {
+        ag_http_error(res, 500, "no body");
+        return;
+    }
+    ag_check_int(n, HEAD);
+    ok_after(ag_http_text(res, 200, "got it"));
+}
+
+static void large(ag_http_request *req, ag_http_response *res) {
+    (void)req;
+    for (int i = 0; i < LARGE / 2000; i++)
+        if (!ok_after(ag_http_printf(res, "%02000d", i)))
+            return;
+    ok_after(ag_http_flush(res));
+}
+
+static void filter(ag_http_request *req, ag_http_response *res) {
+    ag_http_next(req, res);
+}
+
+static char requests[2 * HEAD + 1000];
+
+static void write_requests(void) {
+    static char many[HEAD + 1];
+    memset(many, 'a', HEAD);
+    snprintf(requests, sizeof requests,
+             "GET /hello/bob?q=a%%20b HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n"
+             "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+             "%x\r\n%s\r\n0\r\n\r\n"
+             "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
+             "PUT /hello/bob HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+             "GET //large HTTP/1.1\r\nHost: x\r\n\r\n"
+             "GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+             many, HEAD, many);
+}
+
+struct client {
+    const char *addr;
+    size_t n;
+    char answers[LARGE + 10000];
+};
+
+/* Says everything and takes what comes until the end. Returns false if the line broke. */
+static bool talk(struct client *cl) {
+    ag_conn *c;
+    ssize_t n;
+    cl->n = 0;
+    if (!ok_after(ag_dial("tcp", cl->addr, &c)))
+        return false;
+    bool whole = ok_after(ag_write(c, requests, strlen(requests)));
+    do {
+        n = whole ? ag_read(c, cl->answers + cl->n, sizeof cl->answers - 1 - cl->n) : 0;
+        cl->n += n > 0 ? (size_t)n : 0;
+    } while (n > 0);
+    ag_unref(c);
+    cl->answers[cl->n] = 0;
+    return ok_after(n) && whole;
+}
+
+static void check_answers(const struct client *cl) {
+    static const char *const lines[] = {"HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\n",
+                                        "HTTP/1.1 404 ",       "HTTP/1.1 405 ",
+                                        "HTTP/1.1 307 ",       "HTTP/1.1 200 OK\r\n"};
+    const char *at = cl->answers;
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        at = strstr(at, "HTTP/1.1 ");
+        ag_check(at && strncmp(at, lines[i], strlen(lines[i])) == 0);
+        at++;
+    }
+    ag_check(cl->n > LARGE);
+}
+
+static void serve(ag_http_server *s, ag_listener *l, atomic_int *served) {
+    atomic_store(served, ag_http_serve(s, l));
+}
+
+/* The first client meets the failure; the second one finds a server as good as new. */
+static void serve_two(void) {
+    static struct client cl;
+    atomic_int served = 1;
+    ag_wg wg = AG_WG_INIT;
+    ag_listener *l;
+    ag_http_server *s = ag_http_server_new(NULL);
+    if (!ok_ptr(s))
+        return;
+    ag_panic_info info;
+    int r = ag_try(&info, ag_http_handle, s, "GET /hello/{name}", hello, NULL);
+    r = r ? r : ag_try(&info, ag_http_handle, s, "POST /body", body, NULL);
+    r = r ? r : ag_try(&info, ag_http_handle, s, "GET /large", large, NULL);
+    ag_http_use(s, filter, NULL);
+    ag_check(r == 0 || injected() > 0);
+    if (r == 0 && ok(ag_listen("tcp", "127.0.0.1:0", &l))) {
+        cl.addr = ag_listener_addr(l);
+        if (ok(ag_wg_go(&wg, serve, s, l, &served))) {
+            if (talk(&cl) && !injected())
+                check_answers(&cl);
+            if (inject_end() > 0) {
+                ag_check(talk(&cl));
+                check_answers(&cl);
+            }
+            ag_check_int(ag_http_stop(s, 10 * AG_SEC * ag_test_slow()), 0);
+            ag_wg_wait(&wg);
+            ag_check_int(atomic_load(&served), 0);
+        }
+        ag_unref(l);
+    }
+    ag_http_server_free(s);
+}
+AG_TEST_RUN(a_server_goes_on_when_memory_has_run_out) {
+    write_requests();
+    WALK(MEMORY, serve_two);
+}
+AG_TEST_RUN(a_server_goes_on_when_calls_have_failed) {
+    write_requests();
+    WALK(SYSTEM | THREAD, serve_two);
+}
+
+/* ---- A panic in a handler ------------------------------------------------------------------- */
+
+static void panics(ag_http_request *req, ag_http_response *res) {
+    (void)req;
+    (void)res;
+    ag_panic("on purpose");
+}
+
+AG_TEST_RUN(a_panic_is_told_without_memory) {
+    atomic_int served = 1;
+    ag_wg wg = AG_WG_INIT;
+    ag_listener *l;
+    ag_conn *c;
+    char text[4096] = "";
+    size_t at = 0;
+    ag_http_server *s = ag_http_server_new(NULL);
+    ag_http_handle(s, "/", panics, NULL);
+    ag_check_int(ag_listen("tcp", "127.0.0.1:0", &l), 0);
+    ag_check(ag_wg_go(&wg, serve, s, l, &served) > 0);
+    ag_check_int(ag_dial("tcp", ag_listener_addr(l), &c), 0);
+    inject("open_memstream", ENOMEM, 1, true);
+    ag_check(ag_write(c, "GET / HTTP/1.0\r\n\r\n", 18) == 18);
+    for (ssize_t n; (n = ag_read(c, text + at, sizeof text - 1 - at)) > 0;)
+        at += (size_t)n;
+    ag_check_int(inject_end(), 1);
+    ag_check_contains(text, "500 Internal Server Error");
+    ag_unref(c);
+    ag_check_int(ag_http_stop(s, AG_SEC), 0);
+    ag_wg_wait(&wg);
+    ag_unref(l);
+    ag_http_server_free(s);
+}
