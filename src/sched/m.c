@@ -114,10 +114,9 @@ static ag__m *foreign_alloc(void) {
     return m;
 }
 
-/* Makes it this thread's, which is inside from then on. */
+/* Makes it this thread's. */
 static void foreign_join(ag__m *m) {
     ag__os_init();
-    atomic_store_explicit(&m->inside, 1, AG__RLX);
     ag__m_bind(m);
     ag__os_at_thread_exit(ag__foreign_forget, m);
     ag__lock_acquire(&foreign_lock);
@@ -130,6 +129,7 @@ static AG__COLD ag__m *new_foreign(void) {
     ag__m *m = foreign_alloc();
     if (!m)
         ag__throw("out of memory for a thread that uses the library");
+    atomic_store_explicit(&m->inside, 1, AG__RLX);
     foreign_join(m);
     return m;
 }
@@ -141,14 +141,12 @@ AG__COLD int ag__foreign_prepare(void) {
     if (!m)
         return -ENOMEM;
     foreign_join(m);
-    ag__leave(m);
     return 0;
 }
 
 static void helper_main(void *arg) {
     ag__m *m = arg;
     foreign_join(m);
-    ag__leave(m);
     m->helper_fn();
 }
 
