@@ -164,8 +164,8 @@ AG_API int64_t ag_http_content_length(ag_http_request *req);
  * Reads the body, decoded. A client that waits for "100 Continue" gets it with the first call.
  * Waits: for the client, within body_ns and body_rate.
  * Returns: bytes read, 0 at the end; -EMSGSIZE larger than the limit, -EPROTO malformed, -ETIMEDOUT
- * too slow, -ENOMEM, -ECONNRESET … the client is gone, -ECANCELED the server was stopped. After an error
- * the connection ends with this response, and unless something was sent or the handler has set a
+ * too slow, -ENOMEM, -ECONNRESET … the client is gone, -ECANCELED the server was stopped. After an
+ * error the connection ends with this response, and unless something was sent or the handler set a
  * status of 300 or above, it is 413, 400 or 408, whatever was written.
  */
 AG_API ssize_t ag_http_body_read(ag_http_request *req, void *buf, size_t n);
