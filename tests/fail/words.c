@@ -186,10 +186,13 @@ static void notify(void) {
 }
 AG_TEST_RUN(signals_are_caught_all_or_none) {
     signals = ag_make(int, 4);
-    ag_check(walk(MEMORY | THREAD, notify) > 0);
+    WALK(MEMORY | THREAD, notify);
     inject("sigaction", EINVAL, 2, false);
-    ag_check_int(ag_notify(signals, SIGUSR1, SIGUSR2), -EINVAL);
-    ag_check_int(inject_end(), 1);
+    int r = ag_notify(signals, SIGUSR1, SIGUSR2);
+    /* With the thread sanitizer the library goes past its sigaction, and past ours. */
+    bool reached = inject_end() == 1;
+    ag_check(reached || ag_test_slow() > 1);
+    ag_check_int(r, reached ? -EINVAL : 0);
     notify();
     ag_unref(signals);
 }
