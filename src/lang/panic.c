@@ -108,7 +108,6 @@ static AG__NO_SANITIZE bool is_whole(const ag__g *g, const struct ag__defer *d) 
     return word_at(&d->head) == (uintptr_t)&g->defers && sp <= place &&
            place - sp < AG__STACK_MAX && sp % 8 == 0;
 }
-}
 
 /* The innermost record that stands at `from` or above it. */
 static AG__COLD AG__NO_SANITIZE struct ag__defer *find_whole(const ag__g *g, const void *from) {
