@@ -125,6 +125,9 @@ static void look(ag__g *g, struct view *v, unsigned char *buf) {
         snprintf(v->name, sizeof v->name, "%s", name);
     for (int i = 0; i < TRIES && buf && !copy_stack(g, v, buf); i++) {
     }
+    if (v->has_stack)
+        ag__mark_depth(v->site, v->stack_used, v->stack_bytes);
+    ag__mark_look(g);
 }
 
 /* --- Printing. --- */
@@ -219,9 +222,17 @@ static bool visit(ag__g *g, void *arg) {
     return !j->only;
 }
 
-/* How deep stacks of each size have gone, as far as they were looked at. */
+static void print_mark(const ag__mark_info *mark, void *out) {
+    fprintf(out, "stack of %s: deepest seen %zu of %zu bytes, %lld watched\n", mark->place,
+            mark->used, mark->size, (long long)mark->watched);
+}
+
+/* How deep stacks have gone, by creation site and by size, as far as they were looked at. */
 static void print_stacks(FILE *out) {
     ag__stack_size_info sizes[AG__STACK_SIZES];
+    ag__marks_each(print_mark, out);
+    if (ag__marks_are_full())
+        fprintf(out, "stacks of more creation sites were not watched\n");
     int n = ag__stack_sizes(sizes);
     for (int i = 0; i < n; i++)
         fprintf(out, "stacks of %zu bytes: %lld in use, deepest seen %zu bytes\n", sizes[i].bytes,

@@ -97,8 +97,8 @@ int ag__os_guard(void *base, size_t stride, size_t count, int64_t *mappings);
 /* Whether guards cost no mapping (MADV_GUARD_INSTALL, Linux 6.13). */
 bool ag__os_guard_is_free(void);
 int64_t ag__os_mapping_budget(void); /* nine tenths of vm.max_map_count */
-/* Bytes of [addr, addr+bytes) that are backed by memory, counted from the high end down to the
- * first page that is not. */
+/* Bytes of [addr, addr+bytes) from the lowest page that is backed by memory to the high end.
+ * Looks no further below a hole of a thousand pages. */
 size_t ag__os_resident_top(const void *addr, size_t bytes);
 
 /* --- Processors that this process may use: affinity and the whole cgroup chain. --- */

@@ -103,6 +103,10 @@ void ag__stack_release(ag__m *m, ag__g *g);
 void ag__stack_overflow_install(void);
 void ag__stack_p_drop(ag__p *p);
 
+/* marks.c */
+bool ag__mark_is_new(const struct ag__site *site); /* its next goroutine is to be watched */
+void ag__mark_begin(ag__m *m, ag__g *g);           /* watches g, which has its stack, unused */
+
 /* timer.c */
 int64_t ag__timers_run(ag__m *m, ag__p *p, int64_t now); /* due ones; returns the next `when` */
 void ag__heap_free(ag__heap *h);

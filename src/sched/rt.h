@@ -34,7 +34,8 @@ enum {
     AG__GF_LOCKED = 2,
     AG__GF_CUSTOM = 4,
     AG__GF_LAZY = 8,
-    AG__GF_LOST = 16
+    AG__GF_LOST = 16,
+    AG__GF_WATCHED = 32 /* alone on its stack, which will be measured */
 };
 
 #define AG__STACK_MAX ((size_t)1 << 30)
@@ -177,6 +178,7 @@ struct ag__p {
     ag__g *g_free;
     uint32_t g_free_count;
     uint32_t stack_count;
+    uint32_t watch_in; /* stacks to give out until a goroutine is watched */
     int64_t id_next, id_end;
     _Atomic int64_t created, ended;
     _Atomic int64_t stolen;

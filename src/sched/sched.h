@@ -118,6 +118,18 @@ typedef struct ag__stack_size_info {
     int64_t in_use;
 } ag__stack_size_info;
 int ag__stack_sizes(ag__stack_size_info ret_sizes[AG__STACK_SIZES]);
+/* Measures the stack of g if it is watched. Any thread, at any time; also when g ends. */
+void ag__mark_look(ag__g *g);
+/* Notes that a goroutine of this site used so much of its stack. */
+void ag__mark_depth(const struct ag__site *site, size_t used, size_t size);
+typedef struct ag__mark_info {
+    const char *place;
+    size_t used, size; /* the deepest seen, and of what */
+    int64_t watched;   /* how many were measured */
+} ag__mark_info;
+/* Shows each creation site of which a goroutine was watched or seen parked. */
+void ag__marks_each(void (*visit)(const ag__mark_info *, void *), void *arg);
+bool ag__marks_are_full(void); /* further sites have no mark */
 void ag__stack_stats(int64_t *ret_count, int64_t *ret_bytes);
 
 /* --- The network poller: one record per registered descriptor, type-stable memory. --- */

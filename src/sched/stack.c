@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stack.c - stacks: one reservation, lazily committed, each with a guard page at its low end.
+ * stack.c - stacks: reserved in bulk, lazily committed, each with a guard page at its low end.
  *
- *     reservation, 1 TiB of address space (less if refused)
+ *     reservations of address space: 256 MiB, and as much again as there is, up to 1 TiB
  *     | span 64 MiB | span | span | ...                each span serves one slot size
  *       | slot | slot | slot | ...
  *         lo                                  hi
@@ -15,9 +15,11 @@
  *
  * Slots go to the central list and come from it in batches. One of each batch is looked at: if
  * it had grown beyond KEEP bytes its cold pages are given back, and what it used is kept as the
- * high-water mark of its size.
+ * high-water mark of its size. Whose doing that was, marks.c tells.
  *
- * Refused: one mapping per stack (65,530 of them is the system's limit); MAP_GROWSDOWN; malloc.
+ * Refused: the whole TiB at once (emulators, and tools that walk address spaces, keep a record of
+ * each page of it; a limit on address space refuses it); one mapping per stack (65,530 of them is
+ * the system's limit); MAP_GROWSDOWN; malloc.
  */
 #include "sched/inner.h"
 #include <errno.h>
@@ -26,6 +28,7 @@
 #include <string.h>
 
 #define SPAN_BYTES ((size_t)64 << 20)
+#define RESERVE_FIRST ((size_t)256 << 20)
 enum { CLASS_MIN_SHIFT = 14, CLASSES = AG__STACK_SIZES, GUARD_BATCH = 64, KEEP = 64 * 1024 };
 
 struct class {
@@ -40,8 +43,9 @@ struct class {
 
 static struct {
     ag__lock lock;
-    char *base, *next, *end; /* Guarded by lock. */
-    int64_t mappings;        /* Guarded by lock. */
+    char *next, *end; /* Guarded by lock: of the newest reservation. */
+    size_t reserved;  /* Guarded by lock: of all. */
+    int64_t mappings; /* Guarded by lock. */
     struct class classes[CLASSES];
 } region;
 
@@ -62,18 +66,27 @@ static AG__COLD __attribute__((noreturn)) void no_stack(const char *why) {
     ag__throw(text);
 }
 
-static const char *reserve(void) {
-    size_t bytes = (size_t)ag__os_env("AGLET_STACK_SPACE", (int64_t)1 << 40);
-    for (; bytes >= SPAN_BYTES; bytes /= 2) {
-        region.base = ag__os_reserve(bytes + SPAN_BYTES);
-        if (region.base)
-            break;
+/* Reserves as much again as there is, at least `need`; less if the limits are near. A rest of the
+ * reservation before is too small for `need` and stays unused. region.lock held. Returns why not,
+ * or NULL. */
+static const char *reserve(size_t need) {
+    size_t limit = (size_t)ag__os_env("AGLET_STACK_SPACE", (int64_t)1 << 40);
+    if (limit < region.reserved + need)
+        return "the stack region is used up (AGLET_STACK_SPACE sets its bytes)";
+    size_t bytes = region.reserved > RESERVE_FIRST ? region.reserved : RESERVE_FIRST;
+    if (bytes > limit - region.reserved)
+        bytes = limit - region.reserved;
+    if (bytes < need)
+        bytes = need;
+    char *base;
+    while (!(base = ag__os_reserve(bytes))) {
+        if (bytes == need)
+            return "address space is limited (ulimit -v)";
+        bytes = bytes / 2 > need ? bytes / 2 : need;
     }
-    if (!region.base)
-        return "address space is limited (ulimit -v)";
-    uintptr_t at = ((uintptr_t)region.base + SPAN_BYTES - 1) & ~(uintptr_t)(SPAN_BYTES - 1);
-    region.next = (char *)at;
-    region.end = (char *)at + bytes;
+    region.next = base;
+    region.end = base + bytes;
+    region.reserved += bytes;
     return NULL;
 }
 
@@ -82,10 +95,8 @@ static const char *new_span(struct class *k, size_t slot) {
     size_t bytes = slot > SPAN_BYTES ? slot : SPAN_BYTES;
     const char *why = NULL;
     ag__lock_acquire(&region.lock);
-    if (!region.base)
-        why = reserve();
-    if (!why && region.next + bytes > region.end)
-        why = "the stack region is used up (AGLET_STACK_SPACE sets its bytes)";
+    if ((size_t)(region.end - region.next) < bytes)
+        why = reserve(bytes);
     if (!why) {
         k->raw = region.next;
         k->raw_end = region.next += bytes;
@@ -230,6 +241,8 @@ void ag__stack_bind(ag__m *m, ag__g *g) {
     g->stack_hi = lo + class_bytes(c);
     mark_used(lo, c, true);
     ag__tsan_new_stack(g);
+    if (AG__UNLIKELY((p && p->watch_in-- == 0) || ag__mark_is_new(g->site)))
+        ag__mark_begin(m, g);
     g->sp = ag__switch_prepare(g->stack_hi - colour(lo, c), ag__goroutine_entry);
 }
 
@@ -238,6 +251,8 @@ void ag__stack_release(ag__m *m, ag__g *g) {
     char *lo = g->stack_lo;
     if (!lo)
         return;
+    if (AG__UNLIKELY(g->flags & AG__GF_WATCHED))
+        ag__mark_look(g);
     int c = class_of((size_t)(g->stack_hi - lo));
     g->stack_lo = g->stack_hi = NULL;
     g->sp = NULL;

@@ -344,8 +344,9 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
         unlock_thread_at_end(m, g);
     ag__rq_open(p);
     ag__g *next = atomic_load_explicit(&m->die, AG__RLX) ? NULL : pick(m, p);
-    if (next && !next->stack_lo && may_inherit && !(next->flags & AG__GF_CUSTOM) &&
-        !(g->flags & AG__GF_CUSTOM)) {
+    if (next && !next->stack_lo && may_inherit &&
+        !((next->flags | g->flags) & (AG__GF_CUSTOM | AG__GF_WATCHED)) &&
+        (next->site == g->site || !ag__mark_is_new(next->site))) {
         next->stack_lo = g->stack_lo;
         next->stack_hi = g->stack_hi;
         g->stack_lo = g->stack_hi = NULL;

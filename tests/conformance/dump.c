@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The dump: every goroutine with number, name, state, frames and place of creation, at any time
- * and from anywhere, and on SIGQUIT; and the counters.
+ * and from anywhere, and on SIGQUIT; how deep stacks have gone; and the counters.
  */
 #include "common.h"
 
@@ -249,6 +249,95 @@ AG_TEST(sigquit_dumps_everybody_each_time) {
     const char *here = strstr(child.text, "still here\n");
     ag_check(first && here && first < here && strstr(here, "goroutine 1 ["));
     ag_check_contains(child.text, "recv_it");
+}
+
+/* ---- Stacks --------------------------------------------------------------------------------- */
+
+/* Touches a byte of each KiB of the stack, from the outer frames to the inner ones. */
+static __attribute__((noinline)) long use_stack(long kib) {
+    volatile char room[1024];
+    room[0] = (char)kib;
+    return kib <= 1 ? room[0] : use_stack(kib - 1) + room[0];
+}
+
+static void deep_one(ag_chan(int) leave) {
+    use_stack(100);
+    if (leave)
+        ag_recv(leave, NULL);
+}
+
+/* Skips most of its frame and touches the far end. */
+static int skipping_one(void) {
+    volatile char room[100 * 1024];
+    room[0] = 1;
+    return room[0];
+}
+
+static void shallow_one(void) {
+    ag_yield();
+}
+
+/* The deepest stack the dump tells of goroutines that run `call`; -1: it tells none. */
+static long deepest_of(const char *call) {
+    char line[64];
+    long used = -1, size = 0;
+    snprintf(line, sizeof line, "stack of %s, created by ", call);
+    char *text = dump_text(0), *at = strstr(text, line);
+    char *figures = at ? strstr(at, ": deepest seen ") : NULL;
+    if (figures) {
+        ag_check_int(sscanf(figures, ": deepest seen %ld of %ld bytes", &used, &size), 2);
+        ag_check(used <= size);
+    }
+    free(text);
+    return used;
+}
+
+/* All on the same stacks, one after the other: the depth is told of who went there. */
+AG_TEST_RUN(the_deepest_stack_of_each_creation_site_is_told) {
+    ag_check_int(deepest_of("deep_one"), -1);
+    for (int i = 0; i < 50; i++)
+        ag_go(shallow_one);
+    ag_go(deep_one, (ag_chan(int))NULL);
+    ag_go(skipping_one);
+    eventually(ag_count() == 1);
+    for (int i = 0; i < 5000 / ag_test_slow(); i++) {
+        ag_go(shallow_one);
+        if (i % 50 == 0)
+            eventually(ag_count() == 1);
+    }
+    eventually(ag_count() == 1);
+    ag_check(deepest_of("deep_one") >= 100 * 1024);
+    ag_check(deepest_of("skipping_one") >= 100 * 1024);
+    ag_check(deepest_of("shallow_one") > 0 && deepest_of("shallow_one") < 64 * 1024);
+    ag_check(deepest_of("main") > 0);
+}
+
+AG_TEST_RUN(one_that_lives_is_measured_by_the_dump) {
+    ag_chan(int) leave = ag_make(int, 0);
+    until_waits_for(ag_go(deep_one, leave), "chan receive");
+    ag_check(deepest_of("deep_one") >= 100 * 1024);
+    ag_close(leave);
+    eventually(ag_count() == 1);
+    ag_unref(leave);
+}
+
+static __attribute__((noinline)) long wait_deep_down(long kib, ag_chan(int) leave) {
+    volatile char room[1024];
+    room[0] = (char)kib;
+    if (kib <= 1)
+        return ag_recv(leave, NULL);
+    return wait_deep_down(kib - 1, leave) + room[0];
+}
+
+/* Only the first of a site is certain to be watched; parked ones are seen in any case. */
+AG_TEST_RUN(the_depth_of_all_that_wait_is_told) {
+    ag_chan(int) leave = ag_make(int, 0);
+    for (int kib = 1; kib <= 100; kib += 33)
+        until_waits_for(ag_go(wait_deep_down, kib, leave), "chan receive");
+    ag_check(deepest_of("wait_deep_down") >= 100 * 1024);
+    ag_close(leave);
+    eventually(ag_count() == 1);
+    ag_unref(leave);
 }
 
 /* ---- Counters ------------------------------------------------------------------------------- */

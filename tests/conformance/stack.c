@@ -5,6 +5,8 @@
  */
 #include "common.h"
 
+#include <sys/resource.h>
+
 /* Uses about `bytes` of stack; returns something that depends on all of it. */
 static __attribute__((noinline)) long use_stack(long bytes) {
     volatile char room[1024];
@@ -96,6 +98,46 @@ AG_TEST_RUN(stacks_are_aligned_as_the_abi_asks) {
     ag_wg_wait(&wg);
 }
 
+/* ---- Address space -------------------------------------------------------------------------- */
+
+static void receive(ag_chan(int) c) {
+    ag_recv(c, NULL);
+}
+
+/* As many goroutines as arg says, of 16 MiB each, all at once. */
+static int main_starts_large_ones(void *arg) {
+    ag_chan(int) c = ag_make(int, 0);
+    for (int i = 0; i < *(int *)arg; i++)
+        until_waits_for(ag_go_with(&(ag_go_opts){.stack_size = 16 << 20}, receive, c),
+                        "chan receive");
+    ag_close(c);
+    eventually(ag_count() == 1);
+    ag_unref(c);
+    return 0;
+}
+
+AG_TEST(all_of_the_space_for_stacks_can_be_used) {
+    int few = 8;
+    setenv("AGLET_STACK_SPACE", "192m", 1); /* 64 MiB for main's size, 128 for these */
+    ag_check_int(ag_run(main_starts_large_ones, &few), 0);
+}
+
+AG_TEST_DEATH(the_space_for_stacks_has_the_size_that_was_asked_for, 2, "AGLET_STACK_SPACE") {
+    int many = 9;
+    setenv("AGLET_STACK_SPACE", "192m", 1);
+    ag_run(main_starts_large_ones, &many);
+}
+
+AG_TEST(stacks_are_reserved_as_they_are_needed) {
+    int few = 8, many = 40; /* 640 MiB: more than the first reservation holds */
+    if (ag_test_slow() > 1)
+        ag_skip("a process whose address space is its own");
+    struct rlimit limit = {(rlim_t)1536 << 20, (rlim_t)1536 << 20};
+    ag_check_int(setrlimit(RLIMIT_AS, &limit), 0);
+    ag_check_int(ag_run(main_starts_large_ones, &few), 0);
+    ag_check_int(ag_run(main_starts_large_ones, &many), 0);
+}
+
 /* ---- Overflow ------------------------------------------------------------------------------- */
 
 static volatile long bottom = INT64_MAX;
@@ -154,6 +196,9 @@ AG_TEST(an_overflow_names_the_goroutine) {
     ag_check_contains(child.text, "created by main_starts_one_that_overflows");
     run_child(&child, "a_goroutine_overflows_a_stack_of_its_own_size");
     ag_check_contains(child.text, "large diver");
+    ag_check_contains(child.text, "exceeds 1048576-byte limit");
+    ag_check_contains(child.text, "created by main_starts_one_with_a_large_stack");
+    ag_check_contains(child.text, "/stack.c:");
 }
 
 static volatile char *volatile nowhere;

@@ -70,7 +70,9 @@ static void guard_probe(void) {
     int kind = 2;
     void *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p != MAP_FAILED) {
-        if (madvise(p, page, MADV_GUARD_INSTALL) == 0)
+        /* Emulators of old say yes to any advice, and don't take it. */
+        const int nonsense = 1000;
+        if (madvise(p, page, MADV_GUARD_INSTALL) == 0 && madvise(p, page, nonsense) != 0)
             kind = 1;
         munmap(p, page);
     }
@@ -156,23 +158,24 @@ int64_t ag__os_mapping_budget(void) {
 }
 
 size_t ag__os_resident_top(const void *addr, size_t bytes) {
-    unsigned char map[256];
-    size_t page = ag__os_page(), pages = bytes / page, resident = 0;
+    unsigned char map[256]; /* small: this may run on a goroutine's stack */
+    size_t page = ag__os_page(), pages = bytes / page, top = 0, seen = 0;
     int saved = errno;
     while (pages > 0) {
         size_t n = pages < sizeof map ? pages : sizeof map;
         if (mincore((char *)addr + (pages - n) * page, n * page, map) != 0)
             break;
-        size_t i = n;
-        while (i > 0 && (map[i - 1] & 1))
-            i--;
-        resident += (n - i) * page;
-        if (i > 0)
+        size_t i = 0;
+        while (i < n && !(map[i] & 1))
+            i++;
+        if (i == n)
             break;
+        top = (seen + n - i) * page;
+        seen += n;
         pages -= n;
     }
     errno = saved;
-    return resident;
+    return top;
 }
 
 /* --- Faults. --- */
