@@ -65,6 +65,20 @@ int ag_test_slow(void) {
     return AG_TEST_SLOW > 1 || (emulator && *emulator) ? 5 : 1;
 }
 
+void ag_test_needs_deadlock_report(void) {
+    int threads = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *entry; tasks && (entry = readdir(tasks)) != NULL;)
+        threads += entry->d_name[0] != '.';
+    if (tasks)
+        closedir(tasks);
+#if defined(__SANITIZE_THREAD__)
+    threads--; /* its background thread, which the runtime knows */
+#endif
+    if (threads > 1)
+        ag_skip("a process without an emulator's threads, which might wake somebody");
+}
+
 /* ---- Checks --------------------------------------------------------------------------------- */
 
 /* Ends the process. Only the first thread to come here gets to print. */

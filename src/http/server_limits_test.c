@@ -122,9 +122,9 @@ AG_TEST_RUN(an_idle_connection_is_closed_and_a_busy_one_is_not) {
     start(&site, &o);
     client_open(&cl, &site);
     client_open(&busy, &site);
+    ag_time begin = ag_now();
     say(&cl, GET("/ok"));
     expect(&cl, &r, 200, "ok\n");
-    ag_time begin = ag_now();
     for (int i = 0; stats_of(&site).timed_out == 0; i++) {
         say(&busy, GET("/ok"));
         expect(&busy, &r, 200, "ok\n");

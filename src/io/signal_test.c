@@ -132,6 +132,7 @@ static int wait_for_nothing(void *arg) {
 }
 
 AG_TEST_DEATH(after_the_stop_a_deadlock_is_found, 2, "all goroutines are asleep") {
+    ag_test_needs_deadlock_report();
     ag_run(wait_for_nothing, NULL);
 }
 

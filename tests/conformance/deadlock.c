@@ -17,6 +17,7 @@ static int main_receives(void *arg) {
 }
 
 AG_TEST_DEATH(main_waits_alone_on_a_channel, 2, WORDS "\ngoroutine 1 [chan receive]:\n") {
+    ag_test_needs_deadlock_report();
     ag_run(main_receives, NULL);
 }
 
@@ -27,6 +28,7 @@ static int main_sends_to_nil(void *arg) {
 }
 
 AG_TEST_DEATH(main_waits_on_a_nil_channel, 2, WORDS "\ngoroutine 1 [chan send (nil chan)]:\n") {
+    ag_test_needs_deadlock_report();
     ag_run(main_sends_to_nil, NULL);
 }
 
@@ -36,6 +38,7 @@ static int main_selects_nothing(void *arg) {
 }
 
 AG_TEST_DEATH(main_waits_in_an_empty_select, 2, WORDS "\ngoroutine 1 [select (no cases)]:\n") {
+    ag_test_needs_deadlock_report();
     ag_run(main_selects_nothing, NULL);
 }
 
@@ -48,6 +51,7 @@ static int main_locks_twice(void *arg) {
 }
 
 AG_TEST_DEATH(main_locks_what_it_holds, 2, WORDS "\ngoroutine 1 [sync.Mutex.Lock]:\n") {
+    ag_test_needs_deadlock_report();
     ag_run(main_locks_twice, NULL);
 }
 
@@ -61,6 +65,7 @@ static int main_waits_for_nobody(void *arg) {
 
 AG_TEST_DEATH(main_waits_for_a_group_that_nobody_ends, 2,
               WORDS "\ngoroutine 1 [sync.WaitGroup.Wait]:\n") {
+    ag_test_needs_deadlock_report();
     ag_run(main_waits_for_nobody, NULL);
 }
 
@@ -77,6 +82,7 @@ static int main_calls_once_inside(void *arg) {
 }
 
 AG_TEST_DEATH(once_inside_once_is_a_deadlock, 2, WORDS) {
+    ag_test_needs_deadlock_report();
     ag_run(main_calls_once_inside, NULL);
 }
 
@@ -93,10 +99,12 @@ static int main_and_others(void *arg) {
 }
 
 AG_TEST_DEATH(several_wait_for_what_never_comes, 2, WORDS) {
+    ag_test_needs_deadlock_report();
     ag_run(main_and_others, NULL);
 }
 
 AG_TEST(a_deadlock_names_everybody_and_what_they_wait_for) {
+    ag_test_needs_deadlock_report();
     static struct child child;
     run_child(&child, "several_wait_for_what_never_comes");
     ag_check_int(child.status, 2);
@@ -117,6 +125,7 @@ static int main_goes_away(void *arg) {
 }
 
 AG_TEST_DEATH(main_leaves_and_nobody_is_left, 2, "deadlock!\n") {
+    ag_test_needs_deadlock_report();
     ag_run(main_goes_away, NULL);
 }
 
@@ -132,6 +141,7 @@ static int main_leaves_others_that_hang(void *arg) {
 }
 
 AG_TEST_DEATH(main_leaves_and_the_rest_hangs, 2, "deadlock!\n") {
+    ag_test_needs_deadlock_report();
     ag_run(main_leaves_others_that_hang, NULL);
 }
 
@@ -155,6 +165,7 @@ static int main_works_then_hangs(void *arg) {
 }
 
 AG_TEST_DEATH(timers_waits_and_signals_of_the_past_do_not_hide_it, 2, WORDS) {
+    ag_test_needs_deadlock_report();
     ag_run(main_works_then_hangs, NULL);
 }
 
@@ -164,6 +175,7 @@ static int main_returns(void *arg) {
 }
 
 AG_TEST_DEATH(a_later_run_is_watched_as_well, 2, WORDS) {
+    ag_test_needs_deadlock_report();
     for (int i = 0; i < 3; i++)
         ag_run(main_returns, NULL);
     ag_run(main_receives, NULL);
