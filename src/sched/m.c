@@ -170,9 +170,11 @@ static void queue_globally(ag__g *g, void *unused) {
     ag__maybe_wake();
 }
 
-/* The world has ended while this thread was in its goroutine: leave that for ever. */
+/* The world has ended while this thread was in its goroutine: leave that for ever. Its P is not
+ * given back: the next world may be using it already. */
 static AG__COLD void leave_world(ag__m *m) {
     ag__g *g = m->g;
+    m->p = NULL;
     m->after_lock = NULL;
     m->after_fn = NULL;
     atomic_store_explicit(&m->die, 1, AG__RLX);
@@ -230,12 +232,12 @@ static void thread_done(ag__m *m) {
         ag__p_release(m, ag__m_drop_p(m));
     ag__os_altstack_free(m->altstack);
     ag__m_unbind(m);
-    bool same = m->world == ag__s.world;
-    if (!same) {
+    ag__lock_acquire(&ag__s.lock);
+    if (m->world != ag__s.world) { /* nobody counts us any more */
+        ag__lock_release(&ag__s.lock);
         m_free(m);
         return;
     }
-    ag__lock_acquire(&ag__s.lock);
     for (ag__m **at = &ag__s.all_m; *at; at = &(*at)->all_link) {
         if (*at == m) {
             *at = m->all_link;

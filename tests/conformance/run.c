@@ -495,3 +495,56 @@ static int main_execs(void *arg) {
 AG_TEST(fork_and_exec_work_in_a_goroutine) {
     ag_check_int(ag_run(main_execs, NULL), 0);
 }
+
+/* ---- What an ended run leaves behind --------------------------------------------------------- */
+
+static atomic_int burning, go_on, gone;
+
+static void burn_past_the_end(void) {
+    atomic_fetch_add(&burning, 1);
+    while (!atomic_load(&go_on))
+        continue;
+    atomic_fetch_add(&gone, 1);
+    ag_yield(); /* never comes back */
+    atomic_fetch_add(&gone, 1000);
+}
+
+static int main_leaves_burners(void *arg) {
+    for (int i = 0; i < *(int *)arg; i++)
+        ag_go(burn_past_the_end);
+    eventually(atomic_load(&burning) == *(int *)arg);
+    return 0;
+}
+
+static void yields(ag_wg *wg) {
+    for (int i = 0; i < 20; i++)
+        ag_yield();
+    ag_wg_done(wg);
+}
+
+static int main_works_beside_them(void *arg) {
+    atomic_store(&go_on, 1);
+    eventually(atomic_load(&gone) == *(int *)arg);
+    ag_wg wg = AG_WG_INIT;
+    for (int i = 0; i < 20; i++) {
+        ag_wg_add(&wg, 500);
+        for (int j = 0; j < 500; j++)
+            ag_go(yields, &wg);
+        ag_wg_wait(&wg);
+    }
+    eventually(ag_count() == 1);
+    ag_check_int(atomic_load(&gone), *(int *)arg);
+    return 7;
+}
+
+/* Loops beyond the limit keep their processors, past the end of the run. */
+AG_TEST(threads_of_an_ended_run_keep_out_of_the_next) {
+    int burners = 3;
+    setenv("AGLET_PROCS", "4", 1);
+    setenv("AGLET_MAX_RUNNING", "1", 1);
+    for (int i = 0; i < 20; i++) {
+        burning = go_on = gone = 0;
+        ag_check_int(ag_run(main_leaves_burners, &burners), 0);
+        ag_check_int(ag_run(main_works_beside_them, &burners), 7);
+    }
+}
