@@ -542,7 +542,7 @@ AG_TEST(threads_of_an_ended_run_keep_out_of_the_next) {
     int burners = 3;
     setenv("AGLET_PROCS", "4", 1);
     setenv("AGLET_MAX_RUNNING", "1", 1);
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 20 / ag_test_slow(); i++) {
         burning = go_on = gone = 0;
         ag_check_int(ag_run(main_leaves_burners, &burners), 0);
         ag_check_int(ag_run(main_works_beside_them, &burners), 7);
