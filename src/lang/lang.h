@@ -14,6 +14,9 @@
 /* A panic raised by the runtime for the caller's mistake, with the place of the call `pc`. */
 void ag__panic_text(void *pc, const char *text) __attribute__((noreturn, cold));
 
+/* In a deferred call: the panic that runs it; NULL if none does. */
+const ag_panic_info *ag__panicking(void);
+
 /* Frees the channels whose last reference went while goroutines, now dropped, waited there. */
 void ag__chan_free_orphans(void);
 

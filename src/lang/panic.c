@@ -347,6 +347,11 @@ void ag__panic_text(void *pc, const char *text) {
     ag__panic_at(file, line, NULL, "%s", text);
 }
 
+const ag_panic_info *ag__panicking(void) {
+    const struct ag__panic *p = self()->panic;
+    return p && !p->goexit ? &p->info : NULL;
+}
+
 const ag_panic_info *ag__recover(void *return_address) {
     ag__g *g = self();
     struct ag__panic *p = g->panic;

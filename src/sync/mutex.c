@@ -4,11 +4,8 @@
  * one plain store to unlock.
  *
  * Bias. A mutex that only one P has used so far is locked and unlocked by plain stores inside a
- * section of that P (sched/bias.h tells how). The first other user, or the first one that finds
- * it locked, makes it shared, for ever: a thread that has seen "shared" may be about to swap the
- * word, so there is no safe way back.
- *
- *     FRESH (NULL) --first lock--> a P --anybody else, or contention--> REVOKING --> SHARED
+ * section of that P; the first other user, or the first one that finds it locked, makes it shared
+ * (biased.h).
  *
  * Shared. One state word, changed by atomic read-modify-write only: LOCKED, WAITING (the list is
  * not empty), WOKEN (a woken waiter competes), STARVING. Unlock subtracts LOCKED and learns in the
@@ -22,8 +19,7 @@
  *
  * `owner` is for dumps and deadlock reports; any goroutine may unlock, as in Go.
  */
-#include "lang/lang.h"
-#include <aglet/sync.h>
+#include "sync/sync.h"
 
 enum { STARVING_NS = 1000000, SPIN_ROUNDS = 4, SPIN_PAUSES = 30 };
 
@@ -31,111 +27,61 @@ enum { LOCKED = 1, WAITING = 2, WOKEN = 4, STARVING = 8 };
 
 /* The public struct, with the meaning of its words. */
 struct mutex {
-    _Atomic uint32_t state; /* Plainly in a section of the biased P, else by read-modify-write. */
-    ag__lock lock;
-    _Atomic uintptr_t bias; /* FRESH, an ag__p *, SHARED. To SHARED under lock. */
+    ag__biased word;
     ag__g *_Atomic owner;
-    struct waiter *head, *tail; /* Guarded by lock. */
+    struct waiter *head, *tail; /* Guarded by word.lock. */
 };
 _Static_assert(sizeof(struct mutex) == sizeof(ag_mutex), "ag_mutex holds a struct mutex");
-
-#define FRESH ((uintptr_t)0)
-#define SHARED ((uintptr_t)1)
-#define REVOKING ((uintptr_t)2) /* the biased P may still be in a section */
 
 struct waiter {
     struct waiter *next;
     ag__g *g;
     int64_t since;
-    bool handed; /* Guarded by lock until woken: nobody else may take it. */
+    bool handed; /* Guarded by word.lock until woken: nobody else may take it. */
 };
 
-static inline bool is_shared(struct mutex *x) {
-    return atomic_load_explicit(&x->bias, memory_order_acquire) == SHARED;
-}
-
-static AG__COLD void share(struct mutex *x) {
-    ag__m *m = ag__enter();
-    ag__lock_acquire(&x->lock);
-    uintptr_t bias = atomic_load_explicit(&x->bias, memory_order_relaxed);
-    if (bias != SHARED) {
-        bias = atomic_exchange(&x->bias, REVOKING);
-        ag__fence_heavy();
-        if (bias != FRESH && (ag__p *)bias != m->p)
-            ag__bias_wait_out((ag__p *)bias);
-        /* Release: the state word is as the last section left it. Partner: is_shared. */
-        atomic_store_explicit(&x->bias, SHARED, memory_order_release);
-    }
-    ag__lock_release(&x->lock);
-    ag__leave(m);
-}
-
-/* Opens a section if x is biased to this P. Inside the runtime. */
-static inline bool section(ag__m *m, struct mutex *x) {
-    ag__p *p = m->p;
-    uintptr_t bias = atomic_load_explicit(&x->bias, memory_order_relaxed);
-    if (bias == SHARED || bias == REVOKING || !p)
-        return false;
-    if (bias == FRESH && !atomic_compare_exchange_strong(&x->bias, &bias, (uintptr_t)p))
-        return false;
-    if (bias != FRESH && bias != (uintptr_t)p)
-        return false;
-    /* Partner: the heavy fence in share. */
-    atomic_store_explicit(&p->bias_in, 1, memory_order_relaxed);
-    ag__fence_light();
-    if (AG__LIKELY(atomic_load_explicit(&x->bias, memory_order_acquire) == (uintptr_t)p))
-        return true;
-    atomic_store_explicit(&p->bias_in, 0, memory_order_release);
-    return false;
-}
-
-static inline void section_end(ag__m *m) {
-    /* Release. Partner: the acquire load in ag__bias_wait_out. */
-    atomic_store_explicit(&m->p->bias_in, 0, memory_order_release);
-}
-
 static inline uint32_t state_of(const struct mutex *x) {
-    return atomic_load_explicit(&x->state, memory_order_relaxed);
+    return ag__state_of(&x->word);
 }
 
 /* Takes a free mutex in a section. */
 static inline bool take_biased(struct mutex *x) {
-    if (is_shared(x))
+    if (ag__is_shared(&x->word))
         return false;
     ag__m *m = ag__enter();
     bool taken = false;
-    if (section(m, x)) {
+    if (ag__biased_open(m, &x->word)) {
         taken = state_of(x) == 0;
         if (taken) {
-            atomic_store_explicit(&x->state, LOCKED, memory_order_relaxed);
+            ag__biased_store(&x->word, LOCKED);
             atomic_store_explicit(&x->owner, m->g, memory_order_relaxed);
             AG__HB_ACQUIRE(x);
         }
-        section_end(m);
+        ag__biased_close(m);
     }
     ag__leave(m);
-    if (!taken && !is_shared(x))
-        share(x);
+    if (!taken && !ag__is_shared(&x->word))
+        ag__biased_share(&x->word);
     return taken;
 }
 
 /* Gives back in a section; nobody waits for a biased mutex. The section's end touches the P only,
  * so the next holder may free x. */
 static inline bool give_biased(struct mutex *x) {
-    if (is_shared(x))
+    if (ag__is_shared(&x->word))
         return false;
     ag__m *m = ag__enter();
-    bool open = section(m, x), given = open && state_of(x) == LOCKED;
+    bool open = ag__biased_open(m, &x->word), given = open && state_of(x) == LOCKED;
     if (given) {
         AG__HB_RELEASE(x);
         atomic_store_explicit(&x->owner, NULL, memory_order_relaxed);
-        atomic_store_explicit(&x->state, 0, memory_order_relaxed);
+        ag__biased_store(&x->word, 0);
     }
     if (open)
-        section_end(m);
+        ag__biased_close(m);
     ag__leave(m);
-    if (!given && !is_shared(x))
-        share(x);
+    if (!given && !ag__is_shared(&x->word))
+        ag__biased_share(&x->word);
     return given;
 }
 
@@ -143,8 +89,8 @@ static inline bool give_biased(struct mutex *x) {
 static inline bool take(struct mutex *x) {
     uint32_t free = 0;
     /* Acquire. Partner: the release of ag_mutex_unlock. */
-    return atomic_compare_exchange_strong_explicit(&x->state, &free, LOCKED, memory_order_acquire,
-                                                   memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&x->word.state, &free, LOCKED,
+                                                   memory_order_acquire, memory_order_relaxed);
 }
 
 static inline void own(struct mutex *x) {
@@ -188,8 +134,8 @@ static bool spin(struct mutex *x) {
         if (s & STARVING)
             return false;
         if (!(s & LOCKED) &&
-            atomic_compare_exchange_strong_explicit(&x->state, &s, s | LOCKED, memory_order_acquire,
-                                                    memory_order_relaxed))
+            atomic_compare_exchange_strong_explicit(&x->word.state, &s, s | LOCKED,
+                                                    memory_order_acquire, memory_order_relaxed))
             return true;
         for (int k = 0; k < SPIN_PAUSES; k++)
             ag__cpu_pause();
@@ -198,14 +144,14 @@ static bool spin(struct mutex *x) {
 }
 
 static bool change(struct mutex *x, uint32_t *s, uint32_t to) {
-    return atomic_compare_exchange_weak_explicit(&x->state, s, to, memory_order_acq_rel,
+    return atomic_compare_exchange_weak_explicit(&x->word.state, s, to, memory_order_acq_rel,
                                                  memory_order_relaxed);
 }
 
 /*
- * Under x->lock: takes x (true), or announces that we wait. `again`: we were woken to compete, and
- * are the only one that was: if x is free and starving nonetheless, its last unlock saw WOKEN and
- * left it to us.
+ * Under x->word.lock: takes x (true), or announces that we wait. `again`: we were woken to compete,
+ * and are the only one that was: if x is free and starving nonetheless, its last unlock saw WOKEN
+ * and left it to us.
  */
 static bool take_or_announce(struct mutex *x, bool again, bool starving) {
     uint32_t s = state_of(x);
@@ -223,13 +169,13 @@ static bool take_or_announce(struct mutex *x, bool again, bool starving) {
 /* It was handed to us: lock it, and end the starvation if it is over. */
 static void take_handed(struct mutex *x, const struct waiter *w) {
     ag__m *m = ag__enter();
-    ag__lock_acquire(&x->lock);
+    ag__lock_acquire(&x->word.lock);
     bool last = x->head == NULL;
     bool over = last || ag__os_now() - w->since < STARVING_NS;
     uint32_t s = state_of(x);
     while (!change(x, &s, (over ? s & ~(uint32_t)STARVING : s) | LOCKED)) {
     }
-    ag__lock_release(&x->lock);
+    ag__lock_release(&x->word.lock);
     ag__leave(m);
 }
 
@@ -243,9 +189,9 @@ static AG__COLD void lock_slow(struct mutex *x) {
         if (w.since == 0)
             w.since = now;
         ag__m *m = ag__enter();
-        ag__lock_acquire(&x->lock);
+        ag__lock_acquire(&x->word.lock);
         if (take_or_announce(x, again, starving)) {
-            ag__lock_release(&x->lock);
+            ag__lock_release(&x->word.lock);
             ag__leave(m);
             return;
         }
@@ -255,7 +201,7 @@ static AG__COLD void lock_slow(struct mutex *x) {
             link_first(x, &w);
         else
             link_last(x, &w);
-        m = ag__park(m, AG__WAIT_MUTEX, x, &x->lock);
+        m = ag__park(m, AG__WAIT_MUTEX, x, &x->word.lock);
         ag__leave(m);
         if (w.handed) {
             take_handed(x, &w);
@@ -264,8 +210,7 @@ static AG__COLD void lock_slow(struct mutex *x) {
     }
 }
 
-void ag_mutex_lock(ag_mutex *mutex) {
-    struct mutex *x = (struct mutex *)mutex;
+static inline void lock(struct mutex *x) {
     if (take_biased(x))
         return;
     if (AG__UNLIKELY(!take(x)))
@@ -273,8 +218,7 @@ void ag_mutex_lock(ag_mutex *mutex) {
     own(x);
 }
 
-bool ag_mutex_try_lock(ag_mutex *mutex) {
-    struct mutex *x = (struct mutex *)mutex;
+static inline bool try_lock(struct mutex *x) {
     if (take_biased(x))
         return true;
     uint32_t s = state_of(x);
@@ -295,7 +239,7 @@ bool ag_mutex_try_lock(ag_mutex *mutex) {
 static AG__COLD void wake_first(struct mutex *x, bool starving) {
     const uint32_t others = starving ? 0 : LOCKED | WOKEN | STARVING;
     ag__m *m = ag__enter();
-    ag__lock_acquire(&x->lock);
+    ag__lock_acquire(&x->word.lock);
     struct waiter *w = NULL;
     uint32_t s = state_of(x);
     while (x->head && !(s & others)) {
@@ -309,22 +253,67 @@ static AG__COLD void wake_first(struct mutex *x, bool starving) {
         }
     }
     ag__g *g = w ? w->g : NULL;
-    ag__lock_release(&x->lock);
+    ag__lock_release(&x->word.lock);
     if (g)
         ag__ready(m, g);
     ag__leave(m);
 }
 
-void ag_mutex_unlock(ag_mutex *mutex) {
-    struct mutex *x = (struct mutex *)mutex;
+/* False: it was not locked. */
+static inline bool give(struct mutex *x) {
     if (give_biased(x))
-        return;
+        return true;
     if (AG__UNLIKELY(!(state_of(x) & LOCKED)))
-        ag__panic_text(__builtin_return_address(0), "sync: unlock of unlocked mutex");
+        return false;
     AG__HB_RELEASE(x);
     atomic_store_explicit(&x->owner, NULL, memory_order_relaxed);
     /* Release. Partner: the acquire in take. */
-    uint32_t before = atomic_fetch_sub_explicit(&x->state, LOCKED, memory_order_release);
+    uint32_t before = atomic_fetch_sub_explicit(&x->word.state, LOCKED, memory_order_release);
     if (AG__UNLIKELY((before & (WAITING | WOKEN)) == WAITING))
         wake_first(x, (before & STARVING) != 0);
+    return true;
+}
+
+/* --- Without checks. --- */
+
+void ag__mutex_lock(ag_mutex *mutex) {
+    lock((struct mutex *)mutex);
+}
+bool ag__mutex_try_lock(ag_mutex *mutex) {
+    return try_lock((struct mutex *)mutex);
+}
+bool ag__mutex_give(ag_mutex *mutex) {
+    return give((struct mutex *)mutex);
+}
+
+/* --- With checks. --- */
+
+static AG__COLD void lock_checked(struct mutex *x, void *pc) {
+    ag__check_before(&x->word, true, pc);
+    lock(x);
+    ag__check_locked(&x->word, true, pc);
+}
+
+void ag_mutex_lock(ag_mutex *mutex) {
+    struct mutex *x = (struct mutex *)mutex;
+    if (AG__UNLIKELY(ag__checks))
+        lock_checked(x, __builtin_return_address(0));
+    else
+        lock(x);
+}
+
+bool ag_mutex_try_lock(ag_mutex *mutex) {
+    struct mutex *x = (struct mutex *)mutex;
+    bool taken = try_lock(x);
+    if (AG__UNLIKELY(ag__checks) && taken)
+        ag__check_locked(&x->word, true, __builtin_return_address(0));
+    return taken;
+}
+
+void ag_mutex_unlock(ag_mutex *mutex) {
+    struct mutex *x = (struct mutex *)mutex;
+    if (AG__UNLIKELY(ag__checks))
+        ag__check_unlock(&x->word, true);
+    if (AG__UNLIKELY(!give(x)))
+        ag__panic_text(__builtin_return_address(0), "sync: unlock of unlocked mutex");
 }

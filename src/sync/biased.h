@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * biased.h - the state word of a lock, biased to the processor that uses it.
+ *
+ * As long as only one P has used a lock, its word is changed by plain stores inside a section of
+ * that P (sched/bias.h tells how). The first other user, or the first one that finds it taken,
+ * makes it shared, for ever: a thread that has seen "shared" may be about to swap the word, so
+ * there is no safe way back.
+ *
+ *     FRESH (0) --first use--> a P --anybody else, or contention--> REVOKING --> SHARED
+ *
+ * Shared, the word is changed by atomic read-modify-write only. The debug checks never let a lock
+ * be biased, and keep its identity in the upper bits of `bias`.
+ */
+#ifndef AG_BIASED_H
+#define AG_BIASED_H
+
+#include "lang/lang.h"
+
+enum { AG__SHARED = 1, AG__REVOKING = 2 /* the biased P may still be in a section */ };
+
+typedef struct ag__biased {
+    _Atomic uint32_t state; /* Plainly in a section of the biased P, else by read-modify-write. */
+    ag__lock lock;
+    _Atomic uintptr_t bias; /* 0, an ag__p *, AG__REVOKING, AG__SHARED | identity. */
+} ag__biased;
+
+/* Makes w shared. Outside the runtime. */
+void ag__biased_share(ag__biased *w);
+
+static inline bool ag__is_shared(ag__biased *w) {
+    /* Acquire: the word is as the last section left it. Partner: ag__biased_share. */
+    return (atomic_load_explicit(&w->bias, memory_order_acquire) & AG__SHARED) != 0;
+}
+
+static inline uint32_t ag__state_of(const ag__biased *w) {
+    return atomic_load_explicit(&w->state, memory_order_relaxed);
+}
+
+/* Opens a section if w is biased to this P. Inside the runtime. */
+static inline bool ag__biased_open(ag__m *m, ag__biased *w) {
+    ag__p *p = m->p;
+    uintptr_t bias = atomic_load_explicit(&w->bias, memory_order_relaxed);
+    if ((bias & (AG__SHARED | AG__REVOKING)) || !p)
+        return false;
+    if (!bias && !atomic_compare_exchange_strong(&w->bias, &bias, (uintptr_t)p))
+        return false;
+    if (bias && bias != (uintptr_t)p)
+        return false;
+    /* Partner: the heavy fence in ag__biased_share. */
+    atomic_store_explicit(&p->bias_in, 1, memory_order_relaxed);
+    ag__fence_light();
+    if (AG__LIKELY(atomic_load_explicit(&w->bias, memory_order_acquire) == (uintptr_t)p))
+        return true;
+    atomic_store_explicit(&p->bias_in, 0, memory_order_release);
+    return false;
+}
+
+static inline void ag__biased_close(ag__m *m) {
+    /* Release. Partner: the acquire load in ag__bias_wait_out. */
+    atomic_store_explicit(&m->p->bias_in, 0, memory_order_release);
+}
+
+/* In a section. */
+static inline void ag__biased_store(ag__biased *w, uint32_t state) {
+    atomic_store_explicit(&w->state, state, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cond.c - the condition: a list of waiters, woken in the order in which they came.
+ *
+ * A waiter is in the list before it gives the mutex back, so a signal that comes as soon as
+ * somebody else has the mutex finds it. It may not have parked yet: then it learns from `woken`
+ * that it need not.
+ */
+#include "sync/sync.h"
+
+struct waiter {
+    struct waiter *next;
+    ag__g *g;
+    bool parked, woken; /* Guarded by the condition's lock. */
+};
+
+struct cond {
+    ag__lock lock;
+    uint32_t unused;
+    struct waiter *head, *tail; /* Guarded by lock. */
+};
+_Static_assert(sizeof(struct cond) == sizeof(ag_cond), "ag_cond holds a struct cond");
+
+static void link_last(struct cond *c, struct waiter *w) {
+    ag__m *m = ag__enter();
+    ag__lock_acquire(&c->lock);
+    if (c->tail)
+        c->tail->next = w;
+    else
+        c->head = w;
+    c->tail = w;
+    ag__lock_release(&c->lock);
+    ag__leave(m);
+}
+
+static AG__COLD void take_out(struct cond *c, const struct waiter *w) {
+    ag__m *m = ag__enter();
+    ag__lock_acquire(&c->lock);
+    struct waiter *before = NULL, *at = c->head;
+    for (; at && at != w; at = at->next)
+        before = at;
+    if (at) {
+        *(before ? &before->next : &c->head) = w->next;
+        if (c->tail == w)
+            c->tail = before;
+    }
+    ag__lock_release(&c->lock);
+    ag__leave(m);
+}
+
+void ag_cond_wait(ag_cond *cond, ag_mutex *mutex) {
+    struct cond *c = (struct cond *)cond;
+    struct waiter w = {NULL, NULL, false, false};
+    void *pc = __builtin_return_address(0);
+    link_last(c, &w);
+    if (AG__UNLIKELY(ag__checks))
+        ag__check_unlock((ag__biased *)mutex, true);
+    if (AG__UNLIKELY(!ag__mutex_give(mutex))) {
+        take_out(c, &w);
+        ag__panic_text(pc, "sync: unlock of unlocked mutex");
+    }
+    ag__m *m = ag__enter();
+    ag__lock_acquire(&c->lock);
+    if (w.woken) {
+        ag__lock_release(&c->lock);
+    } else {
+        w.g = m->g;
+        w.parked = true;
+        m = ag__park(m, AG__WAIT_COND, c, &c->lock);
+    }
+    ag__leave(m);
+    AG__HB_ACQUIRE(c);
+    if (AG__UNLIKELY(ag__checks))
+        ag__check_before((ag__biased *)mutex, true, pc);
+    ag__mutex_lock(mutex);
+    if (AG__UNLIKELY(ag__checks))
+        ag__check_locked((ag__biased *)mutex, true, pc);
+}
+
+static void wake(struct cond *c, bool all) {
+    AG__HB_RELEASE(c);
+    ag__m *m = ag__enter();
+    ag__lock_acquire(&c->lock);
+    struct waiter *list = NULL, **end = &list, *w;
+    while ((w = c->head) != NULL) {
+        if ((c->head = w->next) == NULL)
+            c->tail = NULL;
+        w->woken = true;
+        if (w->parked) {
+            *end = w;
+            end = &w->next;
+        }
+        if (!all)
+            break;
+    }
+    *end = NULL;
+    ag__lock_release(&c->lock);
+    while ((w = list) != NULL) {
+        list = w->next; /* before ready: it lives on the woken stack */
+        ag__ready(m, w->g);
+    }
+    ag__leave(m);
+}
+
+void ag_cond_signal(ag_cond *c) {
+    wake((struct cond *)c, false);
+}
+void ag_cond_broadcast(ag_cond *c) {
+    wake((struct cond *)c, true);
+}

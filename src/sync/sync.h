@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync.h - what the files of this floor share: the mutex without its checks, the wait that a
+ * current context may end, and the checks of debug builds.
+ */
+#ifndef AG_SYNC_H
+#define AG_SYNC_H
+
+#include "sync/biased.h"
+#include <aglet/sync.h>
+
+/* mutex.c: the mutex as it is without checks. */
+void ag__mutex_lock(ag_mutex *mutex);
+bool ag__mutex_try_lock(ag_mutex *mutex);
+bool ag__mutex_give(ag_mutex *mutex); /* false: it was not locked */
+
+/*
+ * Parks a goroutine that linked a waiter with claim `epoch` under `lock`; who wakes it claims it
+ * first. Every wait of this floor that returns an error number comes through here. Afterwards
+ * m->g->woken tells whether a waker won the claim (AG__WOKEN_NORMAL).
+ */
+static inline ag__m *ag__park_claimed(ag__m *m, int reason, const void *object, ag__lock *lock,
+                                      uint64_t epoch) {
+    (void)epoch; /* nobody but wakers claims it yet */
+    m->g->woken = AG__WOKEN_NORMAL;
+    return ag__park(m, reason, object, lock);
+}
+
+/* check.c. Set before main; constant. */
+extern bool ag__checks AG__HIDDEN;
+
+/* The caller, at pc, is about to lock w, and may have to wait for it. */
+void ag__check_before(ag__biased *w, bool writes, void *pc);
+/* It has locked w, perhaps without ag__check_before. */
+void ag__check_locked(ag__biased *w, bool writes, void *pc);
+/* It is about to unlock w. */
+void ag__check_unlock(ag__biased *w, bool writes);
+
+#endif
