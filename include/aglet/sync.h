@@ -196,7 +196,7 @@ AG_API void ag_sem_release(ag_sem *s, int64_t n);
  * are cheap and rarely meet. There is no promise that what was put comes back: after a while of
  * use, objects that were not needed are destroyed. What a get returns is as it was put.
  *
- *     static ag_pool buffers = {new_buffer, free};
+ *     static ag_pool buffers = {.create = new_buffer, .destroy = free};
  *
  * Usable when zero: yes; then get returns NULL when nothing is there, and nothing is destroyed.
  * Copyable: no. Threads: any. Freed by: ag_pool_done; one that lives as long as the program needs
