@@ -61,7 +61,8 @@ static bool is_runtime(const ag__symbol_info *symbol, uintptr_t pc, bool is_retu
         "walk",           "main_entry",   "wait_for_ever",  "print_backtrace_here",
         "backtrace",      "run",          "select_any",     "nil_call",
         "leave",          "panic_closed", "park_foreign",   "park_foreign_until",
-        "run_all",
+        "run_all",        "lock_checked", "wait_for_grant", "wait_for_readers",
+        "read_lock",      "write_lock",   "fly_along",
     };
     if (strncmp(symbol->name, "ag__", 4) == 0)
         return true;

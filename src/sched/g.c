@@ -99,6 +99,7 @@ void ag__g_free(ag__m *m, ag__g *g) {
     g->panic = NULL;
     g->on_panic = NULL;
     g->end_fn = NULL;
+    g->held = NULL;
     g->saved_errno = 0;
     g->flags = 0;
     ag__hb_start_after(g, NULL);

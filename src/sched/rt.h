@@ -83,6 +83,7 @@ struct ag__g {
     void *end_arg;
     struct ag__panic *panic; /* the panic that runs deferred calls now, innermost */
     void (*on_panic)(const ag_panic_info *);
+    void *held; /* Guarded by the debug checks' lock: the locks it holds; see sync/check.c */
     ag__m *locked_m;
     int locked_count;
     uint32_t stack_size;

@@ -304,6 +304,8 @@ void ag_mutex_lock(ag_mutex *mutex) {
 
 bool ag_mutex_try_lock(ag_mutex *mutex) {
     struct mutex *x = (struct mutex *)mutex;
+    if (AG__UNLIKELY(ag__checks))
+        ag__check_meet(&x->word);
     bool taken = try_lock(x);
     if (AG__UNLIKELY(ag__checks) && taken)
         ag__check_locked(&x->word, true, __builtin_return_address(0));

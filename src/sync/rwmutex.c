@@ -237,20 +237,26 @@ void ag_rwmutex_rlock(ag_rwmutex *rw) {
         read_lock(x);
 }
 
+static AG__COLD bool try_checked(struct rwmutex *x, bool writes, void *pc) {
+    ag__check_meet(&x->word);
+    bool taken = writes ? try_write_lock(x) : try_read_lock(x);
+    if (taken)
+        ag__check_locked(&x->word, writes, pc);
+    return taken;
+}
+
 bool ag_rwmutex_try_lock(ag_rwmutex *rw) {
     struct rwmutex *x = (struct rwmutex *)rw;
-    bool taken = try_write_lock(x);
-    if (AG__UNLIKELY(ag__checks) && taken)
-        ag__check_locked(&x->word, true, __builtin_return_address(0));
-    return taken;
+    if (AG__UNLIKELY(ag__checks))
+        return try_checked(x, true, __builtin_return_address(0));
+    return try_write_lock(x);
 }
 
 bool ag_rwmutex_try_rlock(ag_rwmutex *rw) {
     struct rwmutex *x = (struct rwmutex *)rw;
-    bool taken = try_read_lock(x);
-    if (AG__UNLIKELY(ag__checks) && taken)
-        ag__check_locked(&x->word, false, __builtin_return_address(0));
-    return taken;
+    if (AG__UNLIKELY(ag__checks))
+        return try_checked(x, false, __builtin_return_address(0));
+    return try_read_lock(x);
 }
 
 void ag_rwmutex_unlock(ag_rwmutex *rw) {

@@ -31,7 +31,9 @@ extern bool ag__checks AG__HIDDEN;
 
 /* The caller, at pc, is about to lock w, and may have to wait for it. */
 void ag__check_before(ag__biased *w, bool writes, void *pc);
-/* It has locked w, perhaps without ag__check_before. */
+/* The same, but it will not wait. */
+void ag__check_meet(ag__biased *w);
+/* It has locked w. */
 void ag__check_locked(ag__biased *w, bool writes, void *pc);
 /* It is about to unlock w. */
 void ag__check_unlock(ag__biased *w, bool writes);
