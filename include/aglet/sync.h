@@ -236,7 +236,11 @@ typedef struct ag_flight {
     void *ag__buckets[16];
 } ag_flight;
 #define AG_FLIGHT_INIT(share)                                                                      \
-    { (share), 0, 0, {0} }
+    {                                                                                              \
+        (share), 0, 0, {                                                                           \
+            0                                                                                      \
+        }                                                                                          \
+    }
 
 /**
  * int ag_flight_do(flight, key, ret_value, fn, args...): runs fn(args...), which returns a void *,

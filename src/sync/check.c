@@ -39,16 +39,18 @@ struct held {
 bool ag__checks;
 
 static int64_t patience_ns;
-static ag__lock check_lock;     /* Taken alone, but for the timer heap's. Guards what follows. */
-static struct held *all;        /* with all in it, and the graph of order.c */
+static ag__lock check_lock; /* Taken alone, but for the timer heap's. Guards what follows. */
+static struct held *all;    /* with all in it, and the graph of order.c */
 static uint32_t last_number;
 
 __attribute__((constructor)) static void decide(void) {
-    enum { DETECT_MS = 1000, BY_DEFAULT =
+    enum {
+        DETECT_MS = 1000,
+        BY_DEFAULT =
 #if AG_CHECK
-                                 1
+            1
 #else
-                                 0
+            0
 #endif
     };
     ag__checks = ag__os_env("AGLET_CHECK", BY_DEFAULT) != 0;

@@ -42,9 +42,7 @@ struct ag__cycle {
 static struct edge *ring; /* NULL before the first, or out of memory */
 static struct edge *buckets[BUCKETS];
 static uint32_t ring_at, visits;
-static struct {
-    uintptr_t from, to;
-} places[PLACES];
+static struct { uintptr_t from, to; } places[PLACES];
 static uint32_t places_at;
 
 static struct edge **bucket_of(uint32_t id) {

@@ -211,9 +211,10 @@ AG_TEST(two_orders_are_found_with_both_stacks) {
     run_checked("program_two_in_both_orders", "1");
     ag_check_int(child.status, 0);
     expect("aglet: lock order: 2 locks are taken in contradicting orders\n  goroutine ",
-           "] lock_two created at ", "sync_check.c:", "    held the lock at 0x", "taken by lock_two",
-           "    and then took the one at 0x", "      lock_two at ", "\n  goroutine ",
-           "[ended] lock_two created at ", "    held the lock at 0x", "      lock_two at ");
+           "] lock_two created at ", "sync_check.c:", "    held the lock at 0x",
+           "taken by lock_two", "    and then took the one at 0x", "      lock_two at ",
+           "\n  goroutine ", "[ended] lock_two created at ", "    held the lock at 0x",
+           "      lock_two at ");
     ag_check_int(count_of("aglet: "), 1);
     ag_check_int(count_of("  goroutine "), 2);
 }
@@ -254,7 +255,8 @@ AG_TEST(main_that_locks_what_it_holds_is_found_and_then_all_are_asleep) {
     ag_check_int(child.status, 2);
     expect("aglet: deadlock: a goroutine waits for a lock that it holds\n  goroutine 1 "
            "[sync.Mutex.Lock] main created at ",
-           "    holds the lock at 0x", "taken by lock_twice", "fatal error: all goroutines are asleep");
+           "    holds the lock at 0x", "taken by lock_twice",
+           "fatal error: all goroutines are asleep");
 }
 
 AG_TEST(a_hook_sees_findings_instead) {

@@ -205,6 +205,7 @@ static int main_runlocks(void *arg) {
     return 0;
 }
 
-AG_TEST_DEATH(runlock_of_unlocked_ends_the_process, 2, "panic: sync: RUnlock of unlocked RWMutex\n") {
+AG_TEST_DEATH(runlock_of_unlocked_ends_the_process, 2,
+              "panic: sync: RUnlock of unlocked RWMutex\n") {
     ag_run(main_runlocks, NULL);
 }
