@@ -96,7 +96,7 @@ AG_TEST_RUN(thousands_of_readers_and_writers) {
 
 AG_TEST_RUN(more_processors_than_there_are) {
     ag_procs(16);
-    books(32, scaled(2000));
+    books(32, scaled(300));
 }
 
 struct thread_job {
@@ -152,13 +152,13 @@ AG_TEST_RUN(readers_do_not_starve_a_writer_nor_writers_a_reader) {
     ag_wg wg = AG_WG_INIT;
     for (int i = 0; i < 6; i++)
         ag_wg_go(&wg, reads_all_the_time, &l, &stop);
-    for (int i = 0; i < scaled(300); i++) {
+    for (int i = 0; i < scaled(2000); i++) {
         ag_rwmutex_lock(&l.rw);
         ag_rwmutex_unlock(&l.rw);
     }
     for (int i = 0; i < 3; i++)
         ag_wg_go(&wg, writes_all_the_time, &l, &stop);
-    for (int i = 0; i < scaled(300); i++) {
+    for (int i = 0; i < scaled(2000); i++) {
         ag_rwmutex_rlock(&l.rw);
         ag_rwmutex_runlock(&l.rw);
     }
@@ -252,9 +252,9 @@ AG_TEST_RUN(broadcasts_to_all_again_and_again) {
     static struct barrier x = {.members = 100};
     ag_wg wg = AG_WG_INIT;
     for (int i = 0; i < 100; i++)
-        ag_wg_go(&wg, meet, &x, scaled(300));
+        ag_wg_go(&wg, meet, &x, scaled(1500));
     ag_wg_wait(&wg);
-    ag_check_int(x.round, scaled(300));
+    ag_check_int(x.round, scaled(1500));
 }
 
 /* ---- Semaphores ----------------------------------------------------------------------------- */
