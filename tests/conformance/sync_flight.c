@@ -40,7 +40,7 @@ AG_TEST_RUN(one_does_the_work_and_all_get_the_result) {
 
 AG_TEST_RUN(other_keys_have_flights_of_their_own) {
     ag_chan(int) go_on = ag_make(int, 0);
-    char keys[40][8];
+    char keys[40][16];
     for (int i = 0; i < 40; i++) {
         snprintf(keys[i], sizeof keys[i], "k%d", i);
         until_waits_for(ag_go(ask, keys[i], go_on), "chan receive");
