@@ -87,11 +87,11 @@ static void books(int goroutines, int rounds) {
 }
 
 AG_TEST_RUN(a_few_readers_and_writers) {
-    books(4, scaled(30000));
+    books(4, scaled(8000));
 }
 
 AG_TEST_RUN(thousands_of_readers_and_writers) {
-    books(2000, scaled(40));
+    books(2000, scaled(16));
 }
 
 AG_TEST_RUN(more_processors_than_there_are) {
@@ -112,7 +112,7 @@ static void *keep_books_on_thread(void *arg) {
 
 AG_TEST_RUN(threads_and_goroutines_read_and_write) {
     static struct ledger l;
-    int rounds = (scaled(3000) + 7) / 8 * 8;
+    int rounds = (scaled(1200) + 7) / 8 * 8;
     ag_wg wg = AG_WG_INIT;
     struct thread_job jobs[4];
     pthread_t threads[4];
