@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A condition waits with a mutex. */
-// expect: incompatible pointer type
+// warn: incompatible pointer type
 #include <aglet.h>
 
 void g(ag_cond *c, ag_rwmutex *rw);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A mutex is no readers' and writers' mutex. */
-// expect: incompatible pointer type
+// warn: incompatible pointer type
 #include <aglet.h>
 
 void g(ag_mutex *m);
