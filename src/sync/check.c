@@ -175,7 +175,7 @@ static void report_own_lock(int64_t id, const struct ag__site *site, const void 
 /* Timer of a goroutine that holds what it locks. Its record and its wait are as they were if they
  * name the same lock. Prints from a goroutine of its own, since this runs inside. */
 static void still_waits(ag__m *m, ag__timer *t, uint64_t lock, int64_t now) {
-    static const struct ag__site site = {"aglet", "check", "check", 0};
+    static const struct ag__site site = {.file = "aglet", .func = "check", .call = "check"};
     ag__g *g = ag__container_of(t, ag__g, timer);
     intptr_t args[6] = {0};
     (void)now;
