@@ -50,23 +50,41 @@ AG__COLD void ag__rq_overflow(ag__p *p) {
     ag__global_put(half, AG__RING / 2);
 }
 
-/* Takes a fair share of the global queue: the first is returned, the rest goes local. */
-static ag__g *global_get(ag__p *p) {
+/* Takes a fair share of the global queue, at most `max`: the first is returned, the rest goes
+ * local. */
+static ag__g *global_get(ag__p *p, uint32_t max) {
     uint32_t total = atomic_load_explicit(&ag__s.queue_count, AG__RLX);
     if (total == 0)
         return NULL;
     ag__g *taken[AG__RING / 2];
     uint32_t share = total / (uint32_t)ag__s.p_count + 1;
-    if (share > AG__RING / 2)
-        share = AG__RING / 2;
+    if (share > max)
+        share = max;
     uint32_t n = ag__global_take(taken, share);
     if (n == 0)
         return NULL;
     ag__rq_open(p);
     for (uint32_t i = 1; i < n; i++)
         ag__rq_push(p, taken[i]);
+    if (max > 1)
+        p->turn_end = atomic_load_explicit(&p->tail, AG__RLX);
     ag__rq_close(p);
     return taken[0];
+}
+
+/*
+ * The global queue's turn while the local one has work: one goroutine, so that nobody starves; a
+ * fair share when all that was queued here after the last share has left, so that goroutines that
+ * yield all the time take turns with those there. A share every time would be run first, being
+ * young, and whoever woke meanwhile would never get to the end of what was never run. The share
+ * leaves room for some that wake, which would else be handed over to the global queue's end.
+ */
+static ag__g *global_turn(ag__p *p) {
+    if ((int32_t)(atomic_load_explicit(&p->head, AG__RLX) - p->turn_end) < 0)
+        return global_get(p, 1);
+    uint32_t len = ag__rq_len(p), limit = AG__RING - AG__RING / 8;
+    bool roomy = len + AG__RING / 4 <= limit && len + AG__RING / 2 > limit;
+    return global_get(p, roomy ? limit - len : AG__RING / 2);
 }
 
 static ag__g *local_get(ag__p *p) {
@@ -464,10 +482,10 @@ static ag__g *look(ag__m *m, ag__p *p) {
         atomic_store_explicit(&p->poke, 0, AG__RLX);
         if (atomic_load_explicit(&p->heap.first, AG__RLX) != INT64_MAX)
             ag__timers_run(m, p, ag__os_now());
-        if (full && (g = global_get(p)) != NULL)
+        if (full && (g = global_turn(p)) != NULL)
             return g;
     }
-    if ((g = local_get(p)) != NULL || (g = global_get(p)) != NULL)
+    if ((g = local_get(p)) != NULL || (g = global_get(p, AG__RING / 2)) != NULL)
         return g;
     if (ag__netpoll(m, 0) > 0 && (g = local_get(p)) != NULL)
         return g;
@@ -493,7 +511,7 @@ static ag__g *search(ag__m *m, ag__p *p) {
     int64_t end = s.now + ag__s.spin_ns;
     for (int round = 0;; round++) {
         ag__g *g = steal(m, p, &s);
-        if (g || (g = global_get(p)) != NULL)
+        if (g || (g = global_get(p, AG__RING / 2)) != NULL)
             return g;
         if ((round & 3) == 3 && ag__netpoll(m, 0) > 0 && (g = local_get(p)) != NULL)
             return g;

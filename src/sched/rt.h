@@ -176,6 +176,7 @@ struct ag__p {
     _Atomic uint32_t credit; /* a wake-up for `next` alone is allowed; given by the monitor */
     uint32_t next_runs;      /* in a row from `next` */
     uint32_t youngest_runs;  /* in a row from the young end */
+    uint32_t turn_end;       /* `tail` after the last share of the global queue */
     ag__g *g_free;
     uint32_t g_free_count;
     uint32_t stack_count;

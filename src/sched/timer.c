@@ -19,6 +19,7 @@
  * No clock is read here but by callers that have a reason.
  */
 #include "sched/inner.h"
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,10 +89,8 @@ static void rebuild(ag__heap *h) {
             sift_down(h->entries, n, i);
 }
 
-/* False when out of memory. */
-static bool push(ag__heap *h, ag__heap_entry e) {
-    if (h->dead > 64 && h->dead > h->count / 2)
-        rebuild(h);
+/* False when out of memory; not where one was popped before. */
+static bool insert(ag__heap *h, ag__heap_entry e) {
     if (h->count == h->size) {
         uint32_t size = h->size ? h->size * 2 : AG__SIZE(64, 2);
         ag__heap_entry *more = realloc(h->entries, size * sizeof *more);
@@ -103,6 +102,12 @@ static bool push(ag__heap *h, ag__heap_entry e) {
     h->entries[h->count] = e;
     sift_up(h->entries, h->count++);
     return true;
+}
+
+static bool push(ag__heap *h, ag__heap_entry e) {
+    if (h->dead > 64 && h->dead > h->count / 2)
+        rebuild(h);
+    return insert(h, e);
 }
 
 /* Makes t's entry stale, so that t may get another. Lock held. */
@@ -200,64 +205,81 @@ void ag__timer_forget(ag__timer *t) {
     }
 }
 
-/* Takes one due timer off the heap; NULL when there is none. Lock held. */
-static ag__timer *take_due(ag__heap *h, int64_t now) {
-    while (h->count > 0) {
-        ag__heap_entry e = h->entries[0];
-        if (entry_is_stale(&e)) {
-            pop(h);
-            h->dead--;
-            continue;
-        }
-        ag__timer *t = e.timer;
-        if (t->when == NEVER) {
-            pop(h);
-            h->dead--;
-            atomic_store_explicit(&t->heap, NULL, memory_order_release);
-            continue;
-        }
-        if (t->when > e.when) {
-            h->entries[0].when = t->pushed = t->when;
-            sift_down(h->entries, h->count, 0);
-            continue;
-        }
-        if (e.when > now)
-            return NULL;
-        pop(h);
-        t->when = NEVER;
-        return t;
+enum { BATCH = AG__SIZE(64, 2) };
+
+struct due {
+    ag__timer *timer;
+    ag__timer_fn fn;
+    uint64_t arg;
+};
+
+/* What was a goroutine's record has left the caches and the TLB long ago. Asked for together the
+ * misses overlap; one by one each costs several hundred nanoseconds. */
+static void come_near(const ag__heap_entry *e, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        const char *t = (const char *)e[i].timer;
+        __builtin_prefetch(t - offsetof(ag__g, timer), 1);
+        __builtin_prefetch(t, 1);
+        __builtin_prefetch(t + sizeof(ag__timer) - 1, 1);
     }
-    return NULL;
 }
 
-int64_t ag__timers_run(ag__m *m, ag__p *p, int64_t now) {
-    enum { BATCH = 64 };
-    ag__heap *h = &p->heap;
-    if (atomic_load_explicit(&h->first, AG__RLX) > now)
-        return atomic_load_explicit(&h->first, AG__RLX);
-    struct {
-        ag__timer *timer;
-        ag__timer_fn fn;
-        uint64_t arg;
-    } due[BATCH];
-    uint32_t n;
-    do {
-        n = 0;
-        ag__lock_acquire(&h->lock);
-        ag__timer *t;
-        while (n < BATCH && (t = take_due(h, now)) != NULL) {
-            due[n].timer = t;
-            due[n].fn = t->fn;
-            due[n++].arg = t->arg;
+/* Takes the entries whose time has come, at most max, and returns how many timers are due by
+ * them. Lock held. */
+static uint32_t take_due(ag__heap *h, int64_t now, uint32_t max, struct due *ret_due) {
+    ag__heap_entry taken[BATCH];
+    uint32_t n = 0, count = 0;
+    for (; n < max && h->count > 0 && h->entries[0].when <= now; n++) {
+        taken[n] = h->entries[0];
+        pop(h);
+    }
+    come_near(taken, n);
+    for (uint32_t i = 0; i < n; i++) {
+        ag__heap_entry e = taken[i];
+        ag__timer *t = e.timer;
+        if (entry_is_stale(&e)) {
+            h->dead--;
+        } else if (t->when == NEVER) {
+            h->dead--;
+            atomic_store_explicit(&t->heap, NULL, memory_order_release);
+        } else if (t->when > e.when) {
+            /* Not by push: a rebuild would not know of the dead ones among those taken. */
+            e.when = t->pushed = t->when;
+            insert(h, e);
+        } else {
+            t->when = NEVER;
+            ret_due[count++] = (struct due){t, t->fn, t->arg};
             /* Last: from here on the owner may arm it again, which is why fn and arg are
              * copied: a late call with the old arg does nothing. */
             atomic_store_explicit(&t->heap, NULL, memory_order_release);
         }
+    }
+    return count;
+}
+
+/* How many more the local queue can take without handing over others to the global one: there
+ * they would stand behind all that was never run, and keep their stacks meanwhile. */
+static uint32_t room(ag__m *m) {
+    uint32_t queued = m->p ? ag__rq_len(m->p) : 0;
+    return queued < AG__RING / 2 ? AG__RING / 2 - queued : 0;
+}
+
+int64_t ag__timers_run(ag__m *m, ag__p *p, int64_t now) {
+    enum { LEAST = AG__SIZE(16, 1) };
+    ag__heap *h = &p->heap;
+    struct due due[BATCH];
+    /* Some even if there is no room: a queue that is full all the time, of goroutines that yield,
+     * may wait for just these. */
+    uint32_t max = room(m) > LEAST ? room(m) : LEAST;
+    while (max > 0 && atomic_load_explicit(&h->first, AG__RLX) <= now) {
+        ag__lock_acquire(&h->lock);
+        uint32_t count = take_due(h, now, max < BATCH ? max : BATCH, due);
         note_first(h);
         ag__lock_release(&h->lock);
-        for (uint32_t i = 0; i < n; i++)
+        for (uint32_t i = 0; i < count; i++)
             due[i].fn(m, due[i].timer, due[i].arg, now);
-    } while (n == BATCH);
+        max = room(m);
+    }
     return atomic_load_explicit(&h->first, AG__RLX);
 }
 

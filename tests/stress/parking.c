@@ -141,3 +141,34 @@ AG_TEST_RUN(bursts_of_work_with_idle_time_between) {
     }
     eventually(atomic_load(&n) == rounds * 20);
 }
+
+/* Writes down to about `pages` pages below, waits there, and finds all as it was. */
+static void wait_deep(int pages, int seed, ag_wg *all, ag_wg *wg) {
+    volatile unsigned char page[4096];
+    for (size_t i = 0; i < sizeof page; i += 64)
+        page[i] = (unsigned char)(seed + pages + (int)i);
+    if (pages > 0) {
+        wait_deep(pages - 1, seed, all, wg);
+    } else {
+        ag_wg_done(all);
+        ag_wg_wait(all);
+        ag_wg_done(wg);
+    }
+    for (size_t i = 0; i < sizeof page; i += 64)
+        ag_check_int(page[i], (unsigned char)(seed + pages + (int)i));
+}
+
+/* Stacks are made, given back, trimmed and handed out again in batches: never one to two. */
+AG_TEST_RUN(waves_of_deep_goroutines_share_their_stacks) {
+    struct dice d = {7};
+    for (int wave = 0; wave < 6; wave++) {
+        int many = live_at_most(scaled(300 + 300 * (int)roll(&d, 6)));
+        ag_wg all = AG_WG_INIT, wg = AG_WG_INIT;
+        ag_wg_add(&all, many);
+        ag_wg_add(&wg, many);
+        for (int i = 0; i < many; i++)
+            ag_go(wait_deep, (int)roll(&d, 30), i, &all, &wg);
+        ag_wg_wait(&wg);
+        eventually(ag_count() == 1);
+    }
+}

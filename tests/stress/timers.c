@@ -95,6 +95,25 @@ AG_TEST_RUN(ten_thousand_sleepers) {
     ag_wg_wait(&wg);
 }
 
+static void yield_until(atomic_int *end, ag_wg *wg) {
+    while (!atomic_load(end))
+        ag_yield();
+    ag_wg_done(wg);
+}
+
+/* The queues are never empty, and none of those in them gets anywhere before the sleeper wakes. */
+AG_TEST_RUN(a_sleeper_wakes_while_a_thousand_yield) {
+    atomic_int end = 0;
+    ag_wg wg = AG_WG_INIT;
+    ag_wg_add(&wg, 1000);
+    for (int i = 0; i < 1000; i++)
+        ag_go(yield_until, &end, &wg);
+    for (int i = 0; i < scaled(20); i++)
+        ag_sleep(AG_US * 10);
+    atomic_store(&end, 1);
+    ag_wg_wait(&wg);
+}
+
 static void read_ticks(int ticks, int us, ag_wg *wg) {
     ag_time begin = ag_now(), at = 0, last = 0;
     ag_ticker *t = ag_ticker_start(us * AG_US);
