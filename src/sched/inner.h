@@ -97,7 +97,7 @@ static inline void ag__tsan_new_stack(ag__g *g) {
 #endif
 
 /* stack.c */
-int ag__stack_init(void); /* 0, -ENOMEM: there is no stack for main */
+int ag__stack_init(void);                /* 0, -ENOMEM: there is no stack for main */
 void ag__stack_bind(ag__m *m, ag__g *g); /* gives an unstarted goroutine its stack */
 void ag__stack_release(ag__m *m, ag__g *g);
 void ag__stack_overflow_install(void);
