@@ -17,11 +17,11 @@
 #include <aglet/base.h>
 
 /* ThreadSanitizer must not watch the list, whose goroutine it can't tell from its predecessor in
- * the same record. */
-#if defined(__SANITIZE_THREAD__)
+ * the same record. AddressSanitizer may keep the record elsewhere than on the stack. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define AG__DEFER_CALLS 1
 #elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
 #define AG__DEFER_CALLS 1
 #endif
 #endif

@@ -109,6 +109,18 @@ static AG__NO_SANITIZE bool is_whole(const ag__g *g, const struct ag__defer *d) 
            place - sp < AG__STACK_MAX && sp % 8 == 0;
 }
 
+static void try_mark(void) {
+}
+
+/* Whether what looks like a record on the stack at [lo, lo + bytes) can be one. The list is where
+ * its goroutine's record begins, whose address is in many frames. */
+static AG__NO_SANITIZE bool may_be_one(const struct ag__defer *d, uintptr_t lo, size_t bytes) {
+    const uintptr_t fn = word_at(&d->fn), site = word_at(&d->site);
+    if (fn == (uintptr_t)try_mark)
+        return site == 0;
+    return fn != 0 && site != 0 && fn - lo >= bytes && site - lo >= bytes;
+}
+
 /* The innermost record that stands at `from` or above it. */
 static AG__COLD AG__NO_SANITIZE struct ag__defer *find_whole(const ag__g *g, const void *from) {
     const void *lo = g->stack_lo;
@@ -119,7 +131,8 @@ static AG__COLD AG__NO_SANITIZE struct ag__defer *find_whole(const ag__g *g, con
     if (at < (uintptr_t)lo || at >= end) /* of a variable that ASan keeps elsewhere */
         at = (uintptr_t)__builtin_frame_address(0);
     for (; at + sizeof(struct ag__defer) <= end; at += sizeof(void *))
-        if (is_whole(g, (struct ag__defer *)at))
+        if (is_whole(g, (struct ag__defer *)at) &&
+            may_be_one((struct ag__defer *)at, (uintptr_t)lo, bytes))
             return (struct ag__defer *)at;
     return NULL;
 }
@@ -155,6 +168,9 @@ struct ag__defer **ag__defer_list(void) {
 }
 
 void ag__defer_link(struct ag__defer *d) {
+    const uintptr_t place = place_of(d);
+    if (place != (uintptr_t)d) /* ASan's own, some words below the stack pointer */
+        d->sp = (void *)place;
     link_in(self(), d);
 }
 
@@ -172,9 +188,6 @@ AG__COLD void ag__defer_nil(void) {
 
 /* --- Try. --- */
 
-static void try_mark(void) {
-}
-
 int ag__try(ag_panic_info *out, ag__fn fn, const intptr_t args[6]) {
     ag__g *g = self();
     struct try t;
@@ -183,7 +196,7 @@ int ag__try(ag_panic_info *out, ag__fn fn, const intptr_t args[6]) {
     ag__defer_note_sp(&t.marker.sp);
     t.panic_before = g->panic;
     t.out = out;
-    link_in(g, &t.marker);
+    ag__defer_link(&t.marker);
     bool panicked = AG__FRAME_CALL(&t.frame, fn, args);
     /* The goroutine is the same, though perhaps on another thread. */
     g->defers = t.marker.next;
