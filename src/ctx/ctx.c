@@ -1,37 +1,379 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ctx.c - the background context: the one that never ends.
+ * ctx.c - the tree of contexts: birth, end, death.
  *
- * All goroutines have it as their current one for now. It is a reference-counted object like all
- * others, with more references than anybody drops, so that ag_ref and ag_unref need no special
- * case for it.
+ * Every context but the background can end. A child holds a reference of its parent; the parent
+ * knows its children by a list that holds none, so contexts that nobody uses any more go by
+ * themselves, ended or not.
+ *
+ * The end. Who sets cancel.err, under the lock, does everything else, without it: close the
+ * channel, tell the members (sched/cancel.c), start the calls, and then the same for the children,
+ * taken out of the list in batches. A worklist instead of recursion: trees may be deep. Who looks
+ * at a context whose ancestor has ended already finishes the end there, so no child outlives the
+ * cancel of its parent in anybody's eyes.
+ *
+ * The order matters to a select that lists AG_DONE of the current context: the channel closes
+ * before the members are told, so such a select finds its case ready.
+ *
+ * Lock order: one context at a time; then a call's lock; then those of channels and queues.
+ *
+ * Refused: a goroutine for each timeout (the timer ends the tree itself); references from parent to
+ * child (a context without a cancel would leak until its parent ended, as in Go).
  */
-#include "base/base.h"
-#include <aglet/ctx.h>
+#include "ctx/ctx.h"
+#include <errno.h>
+#include <stdlib.h>
 
-struct ag_ctx {
-    ag__object object;
-};
+enum { BATCH = AG__SIZE(64, 2) };
 
 static void never(ag__object *o) {
     (void)o;
 }
 
-static ag_ctx background = {{never, 1 << 30}};
+/* More references than anybody drops: ag_ref and ag_unref need no special case. */
+ag_ctx ag__ctx_nothing = {.object = {never, 1 << 30}};
 
 ag_ctx *ag_ctx_background(void) {
-    return &background;
-}
-ag_ctx *ag_ctx_current(void) {
-    return &background;
+    return &ag__ctx_nothing;
 }
 
-ag_chan(char) ag_ctx_done(ag_ctx *c) {
-    (void)c;
-    return NULL;
+static ag_ctx *real(ag_ctx *c) {
+    return c == &ag__ctx_nothing ? NULL : c;
+}
+
+bool ag__ctx_try_ref(ag_ctx *c) {
+    int32_t refs = atomic_load_explicit(&c->object.refs, AG__RLX);
+    while (refs > 0)
+        if (atomic_compare_exchange_weak_explicit(&c->object.refs, &refs, refs + 1, AG__RLX,
+                                                  AG__RLX))
+            return true;
+    return false;
+}
+
+static int err_of(ag_ctx *c) {
+    /* Acquire: and the cause. Partner: the release in mark. */
+    return atomic_load_explicit(&c->cancel.err, memory_order_acquire);
+}
+
+/* --- Birth. --- */
+
+/* Becomes a child of `above`; what has ended already gives its error and cause. */
+static int link_below(ag_ctx *c, ag_ctx *above, int *ret_cause) {
+    ag__lock_acquire(&above->cancel.lock);
+    int err = err_of(above);
+    *ret_cause = above->cause;
+    if (err == 0) {
+        c->sibling = above->children;
+        c->sibling_at = &above->children;
+        if (c->sibling)
+            c->sibling->sibling_at = &c->sibling;
+        above->children = c;
+        atomic_store_explicit(&c->above, above, memory_order_release);
+    }
+    ag__lock_release(&above->cancel.lock);
+    return err;
+}
+
+/* above->cancel.lock is held. */
+static void unlink_sibling(ag_ctx *c) {
+    if (!c->sibling_at)
+        return;
+    *c->sibling_at = c->sibling;
+    if (c->sibling)
+        c->sibling->sibling_at = c->sibling_at;
+    c->sibling_at = NULL;
+}
+
+static int64_t earlier(int64_t a, int64_t b) {
+    return !a || (b && b < a) ? b : a;
+}
+
+/* A shield ends with its parent, but not before its own time. */
+static int64_t deadline_of_shield(ag_ctx *parent, int64_t until) {
+    if (err_of(parent) != 0)
+        return until;
+    return parent->deadline && parent->deadline < until ? until : parent->deadline;
+}
+
+static void ctx_free(ag__object *o);
+
+ag_ctx *ag__ctx_new(ag__m *m, ag_ctx *parent, int64_t deadline, int64_t shield_until) {
+    ag_ctx *c = calloc(1, sizeof *c);
+    parent = real(parent);
+    if (!c)
+        return NULL;
+    ag__object_init(&c->object, ctx_free);
+    c->parent = ag_ref(parent);
+    c->shield_until = shield_until;
+    int64_t above = parent ? parent->deadline : 0;
+    c->deadline =
+        shield_until ? deadline_of_shield(parent, shield_until) : earlier(above, deadline);
+    bool own_time = shield_until || (deadline && c->deadline != above);
+    if (own_time && !ag__ctx_clock_new(c)) {
+        ag_unref(c);
+        return NULL;
+    }
+    int cause = 0, err = parent && !shield_until ? link_below(c, parent, &cause) : 0;
+    if (err == 0 && own_time && !shield_until && ag__os_now() >= c->deadline)
+        err = cause = -ETIMEDOUT;
+    if (err != 0)
+        ag__ctx_end(m, c, err, cause);
+    else if (own_time)
+        ag__ctx_clock_arm(m, c);
+    return c;
+}
+
+void ag__ctx_uncover(ag__m *m, ag_ctx *c) {
+    int cause, err = link_below(c, c->parent, &cause);
+    if (err != 0)
+        ag__ctx_end(m, c, err, cause);
+}
+
+static ag_ctx *new_below(ag_ctx *parent, int64_t deadline) {
+    ag__m *m = ag__enter();
+    ag_ctx *c = ag__ctx_new(m, parent, deadline, 0);
+    ag__leave(m);
+    return c;
+}
+
+ag_ctx *ag_ctx_with_cancel(ag_ctx *parent) {
+    return new_below(parent, 0);
+}
+
+ag_ctx *ag_ctx_with_deadline(ag_ctx *parent, ag_time t) {
+    return new_below(parent, t == 0 ? -1 : t);
+}
+
+ag_ctx *ag_ctx_with_timeout(ag_ctx *parent, ag_time ns) {
+    int64_t now = ag__os_now();
+    return new_below(parent, ns <= 0 ? now : ns > INT64_MAX - now ? INT64_MAX : now + ns);
+}
+
+ag_ctx *ag_ctx_with_value(ag_ctx *parent, const void *key, const void *value) {
+    ag_ctx *c = new_below(parent, 0);
+    if (c) {
+        c->key = key;
+        c->value = (void *)value;
+    }
+    return c;
+}
+
+/* --- The end. --- */
+
+struct ending {
+    void *done;
+    ag_ctx_call *calls;
+    void (*on_end)(void *);
+    void *on_end_arg;
+};
+
+/* Takes what depends on c out of it. Lock held, or c is being freed. */
+static struct ending take_dependants(ag_ctx *c) {
+    struct ending e = {c->done, c->calls, c->on_end, c->on_end_arg};
+    c->calls = NULL;
+    c->on_end = NULL;
+    return e;
+}
+
+/* Of several who end c, one is told true. */
+static bool mark(ag_ctx *c, int err, int cause, struct ending *ret_ending) {
+    ag__lock_acquire(&c->cancel.lock);
+    bool first = err_of(c) == 0;
+    if (first) {
+        *ret_ending = take_dependants(c);
+        c->cause = cause ? cause : err;
+        AG__HB_RELEASE(&c->cancel);
+        /* Release. Partner: err_of. */
+        atomic_store(&c->cancel.err, err);
+    }
+    ag__lock_release(&c->cancel.lock);
+    return first;
+}
+
+/* Moves the children of an ended context to the worklist, with a reference of each. */
+static ag_ctx *take_children(ag_ctx *c, ag_ctx *work) {
+    int looked;
+    do {
+        looked = 0;
+        ag__lock_acquire(&c->cancel.lock);
+        for (ag_ctx *x; looked < BATCH && (x = c->children) != NULL; looked++) {
+            unlink_sibling(x);
+            if (!ag__ctx_try_ref(x))
+                continue;
+            x->work = work;
+            work = x;
+        }
+        ag__lock_release(&c->cancel.lock);
+    } while (looked == BATCH);
+    return work;
+}
+
+static ag_ctx *end_one(ag__m *m, ag_ctx *c, int err, int cause, ag_ctx *work) {
+    struct ending e;
+    if (!mark(c, err, cause, &e))
+        return work;
+    if (c->clock)
+        ag__ctx_clock_stop(c->clock);
+    if (e.done)
+        ag__chan_close_inside(m, e.done);
+    ag__cancel_tell(m, &c->cancel);
+    ag__ctx_calls_start(m, e.calls);
+    if (e.on_end)
+        e.on_end(e.on_end_arg);
+    return take_children(c, work);
+}
+
+void ag__ctx_end(ag__m *m, ag_ctx *c, int err, int cause) {
+    ag_ctx *work = end_one(m, c, err, cause, NULL);
+    while (work) {
+        ag_ctx *x = work;
+        work = end_one(m, x, err, cause, x->work);
+        ag_unref(x);
+    }
+}
+
+bool ag__ctx_on_end(ag_ctx *c, void (*fn)(void *), void *arg) {
+    ag__lock_acquire(&c->cancel.lock);
+    bool alive = err_of(c) == 0;
+    if (alive) {
+        c->on_end = fn;
+        c->on_end_arg = arg;
+    }
+    ag__lock_release(&c->cancel.lock);
+    return alive;
+}
+
+void ag_ctx_cancel_cause(ag_ctx *c, int err) {
+    if (!real(c))
+        return;
+    ag__m *m = ag__enter();
+    ag__ctx_end(m, c, -ECANCELED, err);
+    ag__leave(m);
+}
+
+void ag_ctx_cancel(ag_ctx *c) {
+    ag_ctx_cancel_cause(c, 0);
+}
+
+/* --- Death. --- */
+
+/* Everything of c but its parent's reference, which is returned. */
+static ag_ctx *take_apart(ag_ctx *c) {
+    ag_ctx *above = atomic_load_explicit(&c->above, memory_order_acquire), *parent = c->parent;
+    AG__HB_ACQUIRE(&c->object);
+    if (above) {
+        ag__lock_acquire(&above->cancel.lock);
+        unlink_sibling(c);
+        ag__lock_release(&above->cancel.lock);
+    }
+    if (c->clock)
+        ag__ctx_clock_free(c->clock);
+    struct ending e = take_dependants(c);
+    ag__ctx_calls_drop(e.calls);
+    if (e.on_end)
+        e.on_end(e.on_end_arg);
+    ag_unref(c->done);
+    free(c);
+    return parent;
+}
+
+/* A loop: a chain of contexts may be longer than a stack is deep. */
+static void ctx_free(ag__object *o) {
+    ag_ctx *c = ag__container_of(o, ag_ctx, object);
+    do {
+        c = take_apart(c);
+        if (c)
+            AG__HB_RELEASE(&c->object);
+        /* As ag_unref. */
+    } while (c && atomic_fetch_sub_explicit(&c->object.refs, 1, memory_order_acq_rel) == 1);
+}
+
+/* --- Asking. --- */
+
+/* Whether x should have ended, or have been uncovered, by now. */
+static bool is_due(ag_ctx *x) {
+    if (!x->clock || (x->shield_until && atomic_load_explicit(&x->above, memory_order_acquire)))
+        return false;
+    return ag__os_now() >= (x->shield_until ? x->shield_until : x->deadline);
+}
+
+/* c has not ended, but one above may have, or a timer may be late: then c ends here. */
+static AG__COLD int look_up(ag_ctx *c) {
+    int err = 0, cause = 0;
+    for (ag_ctx *x = c; x && err == 0;) {
+        err = err_of(x);
+        cause = err ? x->cause : 0;
+        if (err == 0 && is_due(x)) {
+            ag__m *m = ag__enter();
+            if (x->shield_until)
+                ag__ctx_uncover(m, x);
+            else
+                ag__ctx_end(m, x, -ETIMEDOUT, 0);
+            ag__leave(m);
+            continue;
+        }
+        x = atomic_load_explicit(&x->above, memory_order_acquire);
+    }
+    if (err != 0) {
+        ag__m *m = ag__enter();
+        ag__ctx_end(m, c, err, cause);
+        ag__leave(m);
+    }
+    return err_of(c);
 }
 
 int ag_ctx_err(ag_ctx *c) {
-    (void)c;
-    return 0;
+    if (!real(c))
+        return 0;
+    int err = err_of(c);
+    if (err == 0)
+        err = look_up(c);
+    if (err != 0)
+        AG__HB_ACQUIRE(&c->cancel);
+    return err;
+}
+
+int ag_ctx_cause(ag_ctx *c) {
+    return ag_ctx_err(c) != 0 ? c->cause : 0;
+}
+
+bool ag_ctx_deadline(ag_ctx *c, ag_time *ret_deadline) {
+    if (!c || !c->deadline)
+        return false;
+    *ret_deadline = c->deadline;
+    return true;
+}
+
+void *ag_ctx_value(ag_ctx *c, const void *key) {
+    for (; c; c = c->parent)
+        if (c->key == key && key)
+            return c->value;
+    return NULL;
+}
+
+void *ag__ctx_done_of(ag_ctx *c) {
+    if (!real(c))
+        return NULL;
+    ag__lock_acquire(&c->cancel.lock);
+    void *done = c->done;
+    ag__lock_release(&c->cancel.lock);
+    if (done)
+        return done;
+    void *fresh = ag__chan_new(sizeof(char), 0);
+    ag__lock_acquire(&c->cancel.lock);
+    bool is_first = !c->done;
+    if (is_first)
+        c->done = fresh;
+    done = c->done;
+    bool ended = err_of(c) != 0;
+    ag__lock_release(&c->cancel.lock);
+    if (!is_first)
+        ag_unref(fresh);
+    else if (ended)
+        ag__chan_close(done);
+    return done;
+}
+
+ag_chan(char) ag_ctx_done(ag_ctx *c) {
+    return (ag_chan(char))ag__ctx_done_of(c);
 }

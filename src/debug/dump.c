@@ -12,6 +12,7 @@
  * deadlock.
  */
 #include "debug/dump.h"
+#include "ctx/ctx.h"
 #include "io/io.h"
 #include "lang/lang.h"
 #include "os/unwind.h"
@@ -26,7 +27,7 @@ enum { FRAMES = 64, COPY_MAX = 64 * 1024, TRIES = 4 };
 /* A goroutine as it stood at one moment. */
 struct view {
     ag__g *g;
-    int64_t id, creator, since;
+    int64_t id, creator, since, ends_at;
     int state, reason;
     const void *object;
     const struct ag__site *site;
@@ -41,7 +42,7 @@ struct view {
 
 /* Whether the code at pc was compiled from a file of these folders, or nothing says otherwise. */
 static bool is_ours(uintptr_t pc, bool is_return) {
-    static const char *const folders[] = {"sched", "lang", "sync", "debug", "arch/"};
+    static const char *const folders[] = {"sched", "lang", "sync", "ctx", "debug", "arch/"};
     ag__line_info line;
     if (ag__line(pc, is_return, &line) != 0)
         return true;
@@ -62,7 +63,7 @@ static bool is_runtime(const ag__symbol_info *symbol, uintptr_t pc, bool is_retu
         "backtrace",      "run",          "select_any",     "nil_call",
         "leave",          "panic_closed", "park_foreign",   "park_foreign_until",
         "run_all",        "lock_checked", "wait_for_grant", "wait_for_readers",
-        "read_lock",      "write_lock",   "fly_along",
+        "read_lock",      "write_lock",   "fly_along",      "wait_bound",
     };
     if (strncmp(symbol->name, "ag__", 4) == 0)
         return true;
@@ -121,6 +122,7 @@ static void look(ag__g *g, struct view *v, unsigned char *buf) {
     v->reason = atomic_load_explicit(&g->reason, memory_order_relaxed);
     v->object = atomic_load_explicit(&g->wait_object, memory_order_relaxed);
     v->since = atomic_load_explicit(&g->wait_since, memory_order_relaxed);
+    v->ends_at = atomic_load_explicit(&g->ends_at, memory_order_relaxed);
     const char *name = g->name;
     if (name)
         snprintf(v->name, sizeof v->name, "%s", name);
@@ -168,6 +170,8 @@ static void print_view(FILE *out, const struct view *v, int64_t now) {
     if (v->state == AG__G_WAITING && v->object)
         fprintf(out, "waits for %p since %.3f s, stack %zu of %zu bytes\n", v->object,
                 (double)(now - v->since) / 1e9, v->stack_used, v->stack_bytes);
+    if (v->ends_at)
+        fprintf(out, "deadline in %.3f s\n", (double)(v->ends_at - now) / 1e9);
     if (!v->has_stack && v->state == AG__G_RUNNING)
         fprintf(out, "\tgoroutine running on other thread; stack unavailable\n");
     for (int i = 0; i < v->frames; i++)
@@ -193,12 +197,13 @@ static void print_self(FILE *out, ag__g *g, int64_t now) {
     if (v.name[0])
         fprintf(out, " \"%s\"", v.name);
     fprintf(out, " [running]:\n");
+    if (v.ends_at)
+        fprintf(out, "deadline in %.3f s\n", (double)(v.ends_at - now) / 1e9);
     print_backtrace_here(out);
     if (v.site && v.id != 1)
         fprintf(out, "created by %s in goroutine %lld at %s:%d\n", v.site->func,
                 (long long)v.creator, v.site->file, v.site->line);
     fprintf(out, "\n");
-    (void)now;
 }
 
 struct job {
@@ -322,5 +327,13 @@ static bool line_of(void *pc, const char **ret_file, int *ret_line) {
     return true;
 }
 
-const struct ag__hooks ag__hooks = {
-    world_begins, world_ends, ag__chan_free_orphans, deadlock, threads_used_up, backtrace, line_of};
+const struct ag__hooks ag__hooks = {.world_begins = world_begins,
+                                    .world_ends = world_ends,
+                                    .waiters_gone = ag__chan_free_orphans,
+                                    .deadlock = deadlock,
+                                    .threads_used_up = threads_used_up,
+                                    .backtrace = backtrace,
+                                    .line_of = line_of,
+                                    .ctx_hand_on = ag__ctx_hand_on,
+                                    .ctx_drop = ag__ctx_drop,
+                                    .ctx_done = ag__ctx_done_of};

@@ -25,7 +25,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { READY, CLOSED, GONE };
+enum { READY, CLOSED, GONE, ENDED };
 
 /* Lives on the stack of who waits. */
 struct waiter {
@@ -180,13 +180,20 @@ static void renew(struct entry *e, int fd) {
 
 /* --- Waiting. --- */
 
+enum { SLICE = 50000000 }; /* how long who nobody wakes goes without a look, in nanoseconds */
+
 /* Without a world, or for a number beyond the table. */
 static AG__COLD int wait_blocking(int fd, int events, ag_time deadline) {
     for (;;) {
         int64_t left = deadline ? deadline - ag__os_now() : -1;
         if (deadline && left <= 0)
             return -ETIMEDOUT;
-        int r = (int)ag_blocking(ag__poll_one, fd, events, left);
+        int r = ag__ended_here();
+        if (r != 0)
+            return r;
+        bool bound = ag__m_now()->g->bound;
+        r = (int)ag_blocking(ag__poll_one, fd, events,
+                             bound && (left < 0 || left > SLICE) ? SLICE : left);
         if (r != 0)
             return r;
     }
@@ -202,7 +209,7 @@ static void unlink_waiter(struct entry *e, struct waiter *w) {
     w->linked = false;
 }
 
-/* Parks once. Returns READY …, -ETIMEDOUT or an error. */
+/* Parks once. Returns READY … ENDED, -ETIMEDOUT or an error. */
 static int park(struct entry *e, int fd, int events, ag_time deadline) {
     struct waiter *gone = NULL, w = {.events = events, .linked = true};
     ag__m *m = ag__enter();
@@ -222,11 +229,9 @@ static int park(struct entry *e, int fd, int events, ag_time deadline) {
     AG__HB_RELEASE(e); /* a close comes behind us */
     atomic_fetch_add_explicit(&ag__sched.poll_waiters, 1, AG__RLX);
     ready_all(m, gone);
-    m->g->woken = AG__WOKEN_NORMAL;
-    m = deadline ? ag__park_until(m, AG__WAIT_IO, e, &e->lock, w.epoch, deadline)
-                 : ag__park(m, AG__WAIT_IO, e, &e->lock);
-    bool late = m->g->woken == AG__WOKEN_LATE;
-    if (late)
+    m = ag__park_until(m, AG__WAIT_IO, e, &e->lock, w.epoch, deadline);
+    int woken = m->g->woken;
+    if (woken != AG__WOKEN_NORMAL)
         atomic_fetch_sub_explicit(&ag__sched.poll_waiters, 1, AG__RLX);
     ag__lock_acquire(&e->lock);
     unlink_waiter(e, &w);
@@ -234,13 +239,12 @@ static int park(struct entry *e, int fd, int events, ag_time deadline) {
         forget(e, fd);
     ag__lock_release(&e->lock);
     ag__leave(m);
-    return late ? -ETIMEDOUT : w.result;
+    return woken == AG__WOKEN_LATE ? -ETIMEDOUT : woken == AG__WOKEN_ENDED ? ENDED : w.result;
 }
 
 /* Parks a goroutine, or a thread that is none: that looks up now and then, because the world
  * whose poller would wake it may end. -EAGAIN: nothing has happened yet. */
 static int wait_once(int fd, int events, ag_time deadline) {
-    enum { SLICE = 50000000 };
     ag__m *m = ag__enter();
     bool foreign = ag__is_foreign(m);
     ag__leave(m);
@@ -258,6 +262,7 @@ static int wait_once(int fd, int events, ag_time deadline) {
     int r = park(e, fd, events, until);
     switch (r) {
     case READY:
+    case ENDED: /* looked at after what is there */
         return -EAGAIN;
     case CLOSED:
         return -ECANCELED;
@@ -283,6 +288,9 @@ int ag_fd_wait(int fd, int events, ag_time deadline) {
             return r;
         if (deadline && ag__os_now() >= deadline)
             return -ETIMEDOUT;
+        r = ag__ended_here();
+        if (r != 0)
+            return r;
         r = wait_once(fd, events, deadline);
         if (r != -EAGAIN)
             return r;

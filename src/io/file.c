@@ -5,7 +5,8 @@
  * What is in the system's cache is read at once; everything else runs with the processor handed
  * on. A read that was served from the cache in part asks for the rest, so that a short read means
  * what it means for read(2). Reads of more than CACHED_MAX are handed on without asking: copying
- * takes its time, too.
+ * takes its time, too. For who must not wait any more, all but the cache is a wait; a call that is
+ * in the kernel already goes on to its end.
  */
 #include "os/file.h"
 #include "io/io.h"
@@ -31,6 +32,9 @@ ssize_t ag_file_read(int fd, void *buf, size_t n) {
     if (got == -EBADF || got == 0 || got == (ssize_t)n)
         return got;
     size_t have = got > 0 ? (size_t)got : 0;
+    int ended = ag__ended_here();
+    if (ended != 0)
+        return have > 0 ? (ssize_t)have : ended;
     struct transfer t = {.fd = fd, .to = (char *)buf + have, .n = n - have};
     ag_blocking(read_blocking, &t);
     if (t.result < 0)
@@ -53,10 +57,14 @@ static void write_blocking(struct transfer *t) {
 
 ssize_t ag_file_write(int fd, const void *buf, size_t n) {
     struct transfer t = {.fd = fd, .from = buf, .n = n};
+    int ended = ag__ended_here();
+    if (ended != 0)
+        return ended;
     ag_blocking(write_blocking, &t);
     return t.result;
 }
 
 int ag_file_sync(int fd) {
-    return ag_blocking(ag__file_sync, fd);
+    int ended = ag__ended_here();
+    return ended != 0 ? ended : (int)ag_blocking(ag__file_sync, fd);
 }

@@ -19,11 +19,15 @@
  * ag_notify_stop first gives the signals back, then lets what was caught before go out, and then
  * takes the channel off the list.
  *
+ * A context that listens (ag_notify_ctx) is a listener of which nobody holds the other: whichever
+ * way it ends, it is taken off the list, and the signals have their old action again.
+ *
  * SIGQUIT without a listener runs the hook; the second within two seconds ends the process in the
  * handler itself, should the hook be stuck.
  *
  * SIGPIPE needs nothing here: no write of this library raises it (os/sock.h, os/file.h).
  */
+#include "ctx/ctx.h"
 #include "io/io.h"
 #include "lang/lang.h"
 #include "os/sig.h"
@@ -31,10 +35,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* A channel and what it listens to. */
+/* A channel or a context, and what it listens to. */
 struct listener {
     struct listener *next;
     void *chan;
+    ag_ctx *ctx;      /* without a reference: its end takes the listener off the list */
     uint64_t signals; /* bit sig - 1 */
     bool stopping;    /* ag_notify_stop is at it */
 };
@@ -75,16 +80,35 @@ static void on_signal(int sig) {
 
 /* --- The thread. --- */
 
+/* A context that listens to sig and has not been told, with a reference. */
+static ag_ctx *next_context(int sig) {
+    ag_ctx *c = NULL;
+    ag__lock_acquire(&lock);
+    for (struct listener *l = listeners; l && !c; l = l->next) {
+        if (!l->ctx || l->stopping || !(l->signals & bit_of(sig)) || !ag__ctx_try_ref(l->ctx))
+            continue;
+        l->stopping = true;
+        c = l->ctx;
+    }
+    ag__lock_release(&lock);
+    return c;
+}
+
 static void deliver(int sig, uint32_t times) {
     ag__lock_acquire(&lock);
     bool hook = sig == ag__sig_quit() && atomic_load(&quit_hooked);
     void (*fn)(void) = hook ? quit_fn : NULL;
     /* This thread has no processor: to send may ready a goroutine, but never parks here. */
     for (struct listener *l = listeners; l && !hook; l = l->next)
-        if (l->signals & bit_of(sig))
+        if (l->chan && l->signals & bit_of(sig))
             for (uint32_t i = 0; i < times && ag__chan_try_send(l->chan, &sig); i++)
                 continue;
     ag__lock_release(&lock);
+    ag_ctx *c;
+    while (!hook && (c = next_context(sig)) != NULL) {
+        ag_ctx_cancel_cause(c, sig);
+        ag_unref(c);
+    }
     if (fn)
         fn();
 }
@@ -221,6 +245,53 @@ int ag__notify(ag_chan(int) c, const int *sigs, int count) {
     nudge_thread();
     free(fresh);
     return r;
+}
+
+/* The context has ended, or is gone. Inside the runtime. */
+static void stop_context(void *listener) {
+    struct listener *l = listener, **at = &listeners;
+    ag__lock_acquire(&lock);
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    for (int sig = 1; sig <= AG__SIG_MAX; sig++)
+        if (l->signals & bit_of(sig))
+            unwant(sig);
+    note_quit();
+    ag__lock_release(&lock);
+    nudge_thread();
+    ag__outside_waits(-1);
+    free(l);
+}
+
+ag_ctx *ag__notify_ctx(ag_ctx *parent, const int *sigs, int count) {
+    uint64_t signals;
+    if (signals_of(sigs, count, &signals) != 0)
+        return NULL;
+    struct listener *l = calloc(1, sizeof *l);
+    ag_ctx *c = l ? ag_ctx_with_cancel(parent) : NULL;
+    if (!c) {
+        free(l);
+        return NULL;
+    }
+    l->ctx = c;
+    ag__outside_waits(1);
+    ag__lock_acquire(&lock);
+    l->next = listeners;
+    listeners = l;
+    int r = need_thread();
+    if (r == 0)
+        r = add_signals(l, signals);
+    AG__HB_RELEASE(&listeners);
+    ag__lock_release(&lock);
+    nudge_thread();
+    /* A signal, or the parent's end, may have come first. */
+    if (!ag__ctx_on_end(c, stop_context, l))
+        stop_context(l);
+    if (r == 0)
+        return c;
+    ag_unref(c);
+    return NULL;
 }
 
 /* What was caught up to now goes out. Bounded, because the hook of SIGQUIT takes its time. */

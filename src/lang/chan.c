@@ -160,10 +160,14 @@ int ag__chan_recv_locked(ag__chan *c, void *elem, ag__g **ret_wake) {
 
 /* --- Operations. --- */
 
-static AG__COLD __attribute__((noreturn)) void wait_for_ever(int reason) {
+/* On a nil channel; only the end of the current context ends it. */
+static AG__COLD int wait_for_ever(int reason) {
     ag__m *m = ag__enter();
-    for (;;)
-        m = ag__park(m, reason, NULL, NULL);
+    int err;
+    while ((err = ag__ended(m->g)) == 0)
+        m = ag__park_until(m, reason, NULL, NULL, ag__claim_begin(m->g), 0);
+    ag__leave(m);
+    return err;
 }
 
 static AG__COLD void closed_panic(ag__chan *c, void *pc) {
@@ -176,27 +180,56 @@ static void unlink_dropped(void *waiter) {
     ag__waitq_remove(w->sends ? &w->chan->senders : &w->chan->receivers, w);
 }
 
-/* Waits in q until somebody takes us out. The lock is held. */
-static inline ag__m *wait_in(ag__m *m, ag__chan *c, bool cheap, ag__waitq *q, ag__waiter *w,
-                             int reason) {
+static inline void link_in(ag__m *m, ag__chan *c, ag__waitq *q, ag__waiter *w, uint64_t epoch) {
     w->g = m->g;
     w->chan = c;
-    w->epoch = 0;
+    w->epoch = epoch;
     w->ok = false;
     w->sends = q == &c->senders;
     w->g->unlink = unlink_dropped;
     w->g->unlink_arg = w;
     ag__waitq_add(q, w);
     AG__HB_RELEASE(w->g);
+}
+
+/* Waits in q until somebody takes us out. The lock is held. */
+static inline ag__m *wait_in(ag__m *m, ag__chan *c, bool cheap, ag__waitq *q, ag__waiter *w,
+                             int reason) {
+    link_in(m, c, q, w, 0);
     m = ag__park(m, reason, c, cheap ? NULL : &c->lock.lock);
     AG__HB_ACQUIRE(w);
     return m;
 }
 
+/* The same where the current context may end, and leaves. 0, or why it has ended. */
+static AG__COLD int wait_bound(ag__m *m, ag__chan *c, bool cheap, ag__waitq *q, ag__waiter *w,
+                               int reason) {
+    w->ok = false;
+    int err = ag__ended(m->g);
+    if (err) {
+        ag__bias_unlock(m, &c->lock, cheap);
+        ag__leave(m);
+        return err;
+    }
+    uint64_t epoch = ag__claim_begin(m->g);
+    link_in(m, c, q, w, epoch);
+    m = ag__park_until(m, reason, c, cheap ? NULL : &c->lock.lock, epoch, 0);
+    if (m->g->woken == AG__WOKEN_ENDED) {
+        err = ag__end_of(m->g);
+        cheap = ag__bias_lock(m, &c->lock);
+        ag__waitq_remove(q, w);
+        ag__bias_unlock(m, &c->lock, cheap);
+    } else {
+        AG__HB_ACQUIRE(w);
+    }
+    ag__leave(m);
+    return err;
+}
+
 int ag__chan_send(void *chan, const void *elem) {
     ag__chan *c = chan;
     if (AG__UNLIKELY(!c))
-        wait_for_ever(AG__WAIT_CHAN_SEND_NIL);
+        return wait_for_ever(AG__WAIT_CHAN_SEND_NIL);
     AG__USER_READ(elem, c->elem_size);
     ag__m *m = ag__enter();
     ag__g *wake = NULL;
@@ -212,10 +245,17 @@ int ag__chan_send(void *chan, const void *elem) {
     if (r == 0) {
         ag__waiter w;
         w.elem = (void *)elem;
-        m = wait_in(m, c, cheap, &c->senders, &w, AG__WAIT_CHAN_SEND);
-        ag__leave(m);
+        int err = 0;
+        if (AG__UNLIKELY(m->g->bound)) {
+            err = wait_bound(m, c, cheap, &c->senders, &w, AG__WAIT_CHAN_SEND);
+        } else {
+            m = wait_in(m, c, cheap, &c->senders, &w, AG__WAIT_CHAN_SEND);
+            ag__leave(m);
+        }
         if (AG__LIKELY(w.ok))
             return 0;
+        if (err)
+            return err;
     } else {
         ag__bias_unlock(m, &c->lock, cheap);
         ag__leave(m);
@@ -226,8 +266,10 @@ int ag__chan_send(void *chan, const void *elem) {
 
 bool ag__chan_recv(void *chan, void *ret_elem) {
     ag__chan *c = chan;
-    if (AG__UNLIKELY(!c))
+    if (AG__UNLIKELY(!c)) {
         wait_for_ever(AG__WAIT_CHAN_RECV_NIL);
+        return false;
+    }
     ag__m *m = ag__enter();
     ag__g *wake = NULL;
     bool cheap = ag__bias_lock(m, &c->lock);
@@ -240,8 +282,13 @@ bool ag__chan_recv(void *chan, void *ret_elem) {
     } else {
         ag__waiter w;
         w.elem = ret_elem;
-        m = wait_in(m, c, cheap, &c->receivers, &w, AG__WAIT_CHAN_RECV);
-        ag__leave(m);
+        if (AG__UNLIKELY(m->g->bound)) {
+            if (wait_bound(m, c, cheap, &c->receivers, &w, AG__WAIT_CHAN_RECV) != 0 && ret_elem)
+                memset(ret_elem, 0, c->elem_size);
+        } else {
+            m = wait_in(m, c, cheap, &c->receivers, &w, AG__WAIT_CHAN_RECV);
+            ag__leave(m);
+        }
         r = w.ok ? 1 : -1;
     }
     if (ret_elem)
@@ -298,16 +345,12 @@ static ag__waiter *take_all(ag__chan *c, ag__waitq *q, bool receivers, ag__waite
     return list;
 }
 
-void ag__chan_close(void *chan) {
+bool ag__chan_close_inside(ag__m *m, void *chan) {
     ag__chan *c = chan;
-    if (!c)
-        ag__panic_text(__builtin_return_address(0), "close of nil channel");
-    ag__m *m = ag__enter();
     bool cheap = ag__bias_lock(m, &c->lock);
     if (atomic_load_explicit(&c->closed, memory_order_relaxed)) {
         ag__bias_unlock(m, &c->lock, cheap);
-        ag__leave(m);
-        ag__panic_text(__builtin_return_address(0), "close of closed channel");
+        return false;
     }
     AG__HB_RELEASE(c);
     atomic_store_explicit(&c->closed, true, memory_order_relaxed);
@@ -320,7 +363,17 @@ void ag__chan_close(void *chan) {
         AG__HB_RELEASE(w);
         ag__ready(m, w->g);
     }
+    return true;
+}
+
+void ag__chan_close(void *chan) {
+    if (!chan)
+        ag__panic_text(__builtin_return_address(0), "close of nil channel");
+    ag__m *m = ag__enter();
+    bool closed = ag__chan_close_inside(m, chan);
     ag__leave(m);
+    if (!closed)
+        ag__panic_text(__builtin_return_address(0), "close of closed channel");
 }
 
 int64_t ag__chan_len(void *chan) {

@@ -17,6 +17,9 @@ void ag__panic_text(void *pc, const char *text) __attribute__((noreturn, cold));
 /* In a deferred call: the panic that runs it; NULL if none does. */
 const ag_panic_info *ag__panicking(void);
 
+/* ag_close for who is inside the runtime. False: it was closed before. */
+bool ag__chan_close_inside(ag__m *m, void *chan);
+
 /* Frees the channels whose last reference went while goroutines, now dropped, waited there. */
 void ag__chan_free_orphans(void);
 

@@ -69,7 +69,7 @@ static void classify(struct work *w) {
         case AG__CASE_DEFAULT:
             w->default_index = (int)i;
             break;
-        default: /* AG_DONE of the background context never ends */
+        default: /* AG_DONE of what never ends */
             break;
         }
     }
@@ -243,18 +243,25 @@ struct parking {
     struct work *work;
     int64_t deadline; /* 0: none */
     uint64_t epoch;
+    bool by_context; /* the deadline is the current context's */
 };
 
 /* After the switch. Armed, the timer may wake g, and unlocked, anybody: what is read of g's stack
- * is read before. With biased locks the section ends behind us. */
+ * is read before. With biased locks the section ends behind us, or here, so that a cancel that
+ * came in between may ready g. */
 static void after_park(ag__g *g, void *arg) {
     struct parking *p = arg;
     struct work *w = p->work;
-    bool locked = !w->cheap && w->channels > 0;
+    ag__m *m = ag__m_now();
+    bool bound = g->bound;
+    bool locked = (!w->cheap || bound) && w->channels > 0;
+    uint64_t epoch = p->epoch;
     if (p->deadline && !(g->flags & AG__GF_FOREIGN))
-        ag__timer_arm(ag__m_now(), &g->timer, p->deadline, ag__timer_wakes, p->epoch);
+        ag__timer_arm(m, &g->timer, p->deadline, ag__timer_wakes, epoch);
     if (locked)
-        unlock_all(ag__m_now(), w);
+        unlock_all(m, w);
+    if (AG__UNLIKELY(bound))
+        ag__cancel_open(m, g, epoch);
 }
 
 /* The world has ended: no other thread is at these channels. */
@@ -267,13 +274,17 @@ static void unlink_dropped(void *arg) {
 /* All locks held, nothing ready: waits. Returns the index that ran. */
 static int wait_for_one(ag__m *m, struct work *w, void *pc) {
     ag__g *g = m->g;
-    struct parking p = {w, w->after >= 0 ? ag__os_now() + w->after : 0, ag__claim_begin(g)};
+    struct parking p = {w, w->after >= 0 ? ag__os_now() + w->after : 0, ag__claim_begin(g), false};
     g->fired = NULL;
     g->woken = AG__WOKEN_NORMAL;
     g->unlink = unlink_dropped;
     g->unlink_arg = w;
     link_all(w, g, p.epoch);
     int reason = w->n == 0 ? AG__WAIT_SELECT_EMPTY : AG__WAIT_SELECT;
+    if (AG__UNLIKELY(g->until) && (!p.deadline || g->until < p.deadline)) {
+        p.deadline = g->until;
+        p.by_context = true;
+    }
     if (m->foreign && p.deadline) {
         unlock_all(m, w);
         m = ag__park_until(m, reason, NULL, NULL, p.epoch, p.deadline);
@@ -283,6 +294,11 @@ static int wait_for_one(ag__m *m, struct work *w, void *pc) {
             ag__timer_stop(&g->timer);
     }
     unlink_all(m, w);
+    if (AG__UNLIKELY(g->woken == AG__WOKEN_ENDED || (p.by_context && g->woken == AG__WOKEN_LATE))) {
+        int err = ag__end_of(g);
+        ag__leave(m);
+        return err;
+    }
     if (g->woken == AG__WOKEN_LATE) {
         ag__leave(m);
         return w->after_index;
@@ -327,15 +343,44 @@ static int run(struct work *w, void *pc) {
         finish_recv(cs, done > 0);
         return w->order[i];
     }
+    int err = ag__ended(m->g);
+    if (err) {
+        unlock_all(m, w);
+        ag__leave(m);
+        return err;
+    }
     return wait_for_one(m, w, pc);
+}
+
+static int select_any(const ag_case *cases, size_t n, bool ordered, void *pc);
+
+/* With an AG_DONE at `first`: each is a receive from the channel that closes when the context
+ * ends. The program's array stays as it is. */
+static AG__NOINLINE int select_done(const ag_case *cases, size_t n, size_t first, bool ordered,
+                                    void *pc) {
+    ag_case few[SMALL], *copy = n <= SMALL ? few : malloc(n * sizeof *copy);
+    if (!copy)
+        ag__throw("out of memory for a select");
+    ag_defer(free, copy == few ? NULL : copy);
+    memcpy(copy, cases, n * sizeof *copy);
+    for (size_t i = first; i < n; i++) {
+        if (copy[i].op != AG__CASE_DONE)
+            continue;
+        void *done = ag__hooks.ctx_done(copy[i].chan);
+        copy[i] = (ag_case){.op = done ? AG__CASE_RECV : AG__CASE_NONE, .chan = done};
+    }
+    return select_any(copy, n, ordered, pc);
 }
 
 static int select_any(const ag_case *cases, size_t n, bool ordered, void *pc) {
     if (n > CASES_MAX)
         ag__panic_text(pc, "select: too many cases");
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (cases[i].op == AG__CASE_DONE)
+            return select_done(cases, n, i, ordered, pc);
         if (cases[i].op == AG__CASE_SEND && cases[i].chan)
             AG__USER_READ(value_of(&cases[i]), chan_of(&cases[i])->elem_size);
+    }
     struct work w = {.cases = cases, .n = n, .ordered = ordered};
     if (n <= SMALL) {
         uint16_t order[2][SMALL];

@@ -32,10 +32,15 @@ int ag_sleep(ag_time ns) {
         return 0;
     int64_t until = point(ag__os_now(), ns);
     ag__m *m = ag__enter();
-    uint64_t epoch = ag__claim_begin(m->g);
-    m = ag__park_until(m, AG__WAIT_SLEEP, NULL, NULL, epoch, until);
+    int err = ag__ended(m->g);
+    if (err == 0) {
+        uint64_t epoch = ag__claim_begin(m->g);
+        m = ag__park_until(m, AG__WAIT_SLEEP, NULL, NULL, epoch, until);
+        if (AG__UNLIKELY(m->g->woken == AG__WOKEN_ENDED))
+            err = ag__end_of(m->g);
+    }
     ag__leave(m);
-    return 0;
+    return err;
 }
 
 /* --- Timers and tickers. --- */

@@ -126,7 +126,8 @@ static inline ssize_t read_inside(ag_conn *c, void *buf, size_t n, bool waits) {
         return -ETIMEDOUT;
     if (AG__UNLIKELY(n == 0) && c->stream)
         return 0;
-    bool ready = !waits || ag__pd_is_ready(pd, AG__READ);
+    /* Who need not wait any more asks the socket all the same: its event may be under way. */
+    bool ready = !waits || ag__pd_is_ready(pd, AG__READ) || ag__ended_here() != 0;
     for (;;) {
         if (ready) {
             ag__pd_consume(pd, AG__READ);

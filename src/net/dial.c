@@ -33,7 +33,9 @@ static int start(int fd, const ag__addr *a, ag_time deadline) {
             return r;
         if (is_past(deadline))
             return -ETIMEDOUT;
-        ag_sleep(pause);
+        r = ag_sleep(pause);
+        if (r != 0)
+            return r;
         if (pause < 16 * AG_MS)
             pause *= 2;
     }
@@ -98,6 +100,10 @@ int ag__dial(const char *net, const char *addr, ag_time deadline, ag_conn **ret_
         if (got == 0) {
             free(t);
             return 0;
+        }
+        if (ag__ended_here() != 0) {
+            first = got;
+            break;
         }
         if (first == 0)
             first = got;

@@ -210,6 +210,8 @@ int64_t ag__go(const struct ag__site *site, ag__fn fn, intptr_t a, intptr_t b, i
     g->site = site;
     int64_t id = g->id = new_id(m->p);
     g->creator = m->g->id;
+    if (AG__UNLIKELY(m->g->bound))
+        ag__hooks.ctx_hand_on(m, g);
     ag__g_start(m, g);
     ag__leave(m);
     return id;
@@ -254,6 +256,8 @@ int64_t ag__go_ending(const ag_go_opts *opts, void (*end_fn)(void *), void *end_
         }
     }
     int64_t id = g->id;
+    if (AG__UNLIKELY(m->g->bound))
+        ag__hooks.ctx_hand_on(m, g);
     ag__g_start(m, g);
     ag__leave(m);
     return id;

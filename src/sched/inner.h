@@ -50,6 +50,9 @@ extern ag__m ag__m_stranger;
 void ag__m_bind(ag__m *m);
 void ag__m_unbind(ag__m *m);
 
+/* netpoll.c */
+bool ag__pd_take(uintptr_t pd_and_mode, ag__g *g); /* ends g's wait there; true: ready it */
+
 /* g.c */
 ag__g *ag__g_alloc(ag__m *m);
 void ag__g_free(ag__m *m, ag__g *g);

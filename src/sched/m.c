@@ -95,6 +95,8 @@ void ag__foreign_forget(void *value) {
     }
     ag__lock_release(&foreign_lock);
     ag__timer_forget(&m->own_g.timer);
+    if (m->own_g.bound)
+        ag__hooks.ctx_drop(&m->own_g, false);
     ag__m_unbind(m);
     m_free(m);
 }

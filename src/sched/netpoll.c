@@ -178,13 +178,24 @@ static void event(ag__m *m, ag__pd *pd, int mode) {
         wake(m, was);
 }
 
-/* Takes the goroutine `g` out, if it still waits there, and lets it look at its deadline. */
-static void wake_late(ag__m *m, ag__pd *pd, int mode, ag__g *g) {
+/* Takes the goroutine `g` out, if it still waits there, so that it looks at its deadline and its
+ * context. Returns true to who must ready it. */
+static bool take_late(ag__pd *pd, int mode, ag__g *g) {
     uintptr_t expect = (uintptr_t)g;
-    if (atomic_compare_exchange_strong(&pd->who[mode], &expect, EMPTY)) {
-        g->woken = AG__WOKEN_LATE;
-        wake(m, (uintptr_t)g);
-    }
+    if (!atomic_compare_exchange_strong(&pd->who[mode], &expect, EMPTY))
+        return false;
+    g->woken = AG__WOKEN_LATE;
+    atomic_fetch_sub_explicit(&ag__s.poll_waiters, 1, AG__RLX);
+    return true;
+}
+
+bool ag__pd_take(uintptr_t pd_and_mode, ag__g *g) {
+    return take_late((ag__pd *)(pd_and_mode & ~(uintptr_t)1), pd_and_mode & 1, g);
+}
+
+static void wake_late(ag__m *m, ag__pd *pd, int mode, ag__g *g) {
+    if (take_late(pd, mode, g))
+        ag__ready(m, g);
 }
 
 /* The deadline's timer. */
@@ -232,10 +243,13 @@ static void publish(ag__g *g, void *arg) {
     int mode = word & 1;
     ag__pd *pd = (ag__pd *)(word & ~(uintptr_t)1);
     ag__m *m = ag__m_now();
-    int64_t deadline = atomic_load_explicit(&pd->deadline[mode], AG__RLX);
-    g->deadline = deadline;
-    if (deadline)
-        ag__timer_arm(m, &g->timer, deadline, late, word);
+    int64_t deadline = atomic_load_explicit(&pd->deadline[mode], AG__RLX), when = deadline;
+    bool bound = g->bound;
+    if (AG__UNLIKELY(bound) && g->until && (!when || g->until < when))
+        when = g->until;
+    g->deadline = when;
+    if (when)
+        ag__timer_arm(m, &g->timer, when, late, word);
     atomic_fetch_add_explicit(&ag__s.poll_waiters, 1, AG__RLX);
     /* Sequential with the closer and the deadline setter: they store, then look here; we store
      * here, then look there. */
@@ -248,17 +262,24 @@ static void publish(ag__g *g, void *arg) {
         was = EMPTY;
     }
     int64_t again = atomic_load(&pd->deadline[mode]);
-    if (atomic_load(&pd->closing) || again != deadline)
+    bool told = AG__UNLIKELY(bound) && atomic_load(&g->told);
+    /* A timer that came before the waiter was published found nobody. */
+    bool past = when && ag__os_now() >= when;
+    if (atomic_load(&pd->closing) || again != deadline || told || past)
         wake_late(m, pd, mode, g);
 }
 
-/* A thread that is no goroutine sleeps by itself, and looks for a close now and then. */
+/* A thread that is no goroutine sleeps by itself, and looks for a close and a cancel now and
+ * then. */
 static AG__COLD int wait_foreign(ag__pd *pd, int mode) {
     enum { SLICE = 5000000 };
     for (;;) {
         if (atomic_load(&pd->closing))
             return -ECANCELED;
         int64_t deadline = atomic_load(&pd->deadline[mode]), slice = SLICE;
+        int ended = ag__ended_here();
+        if (ended)
+            return ended;
         if (deadline && (slice = deadline - ag__os_now()) <= 0)
             return -ETIMEDOUT;
         int bit = mode == AG__READ ? AG__POLL_READABLE : AG__POLL_WRITABLE;
@@ -266,6 +287,17 @@ static AG__COLD int wait_foreign(ag__pd *pd, int mode) {
         if (r != 0)
             return atomic_load(&pd->closing) ? -ECANCELED : r < 0 ? r : 0;
     }
+}
+
+/* Whether this wait need not begin: 0, or the error. */
+static int refuse(ag__m *m, ag__pd *pd, int mode) {
+    int r = AG__UNLIKELY(!is_attached(pd)) ? attach(pd, EMPTY) : 0;
+    int64_t deadline = atomic_load(&pd->deadline[mode]);
+    if (r == 0 && atomic_load(&pd->who[mode]) > READY)
+        r = -EBUSY;
+    if (r == 0 && deadline && ag__os_now() >= deadline)
+        r = -ETIMEDOUT;
+    return r == 0 ? ag__ended(m->g) : r;
 }
 
 int ag__pd_wait(ag__pd *pd, int mode) {
@@ -280,19 +312,18 @@ int ag__pd_wait(ag__pd *pd, int mode) {
             ag__leave(m);
             return was & WISH && is_attached(pd) ? -EBUSY : wait_foreign(pd, mode);
         }
-        int r = AG__UNLIKELY(!is_attached(pd)) ? attach(pd, EMPTY) : 0;
-        int64_t deadline = atomic_load(&pd->deadline[mode]);
-        if (r == 0 && atomic_load(&pd->who[mode]) > READY)
-            r = -EBUSY;
-        if (r == 0 && deadline && ag__os_now() >= deadline)
-            r = -ETIMEDOUT;
+        int r = refuse(m, pd, mode);
         if (r != 0) {
             ag__leave(m);
             return r;
         }
         m->g->woken = AG__WOKEN_NORMAL;
         uintptr_t word = (uintptr_t)pd | (uintptr_t)mode;
+        if (AG__UNLIKELY(m->g->bound))
+            atomic_store(&m->g->open_pd, word);
         m = ag__park_after(m, AG__WAIT_IO, pd, publish, (void *)word);
+        if (AG__UNLIKELY(m->g->bound))
+            atomic_store_explicit(&m->g->open_pd, 0, AG__RLX);
         bool by_event = m->g->woken == AG__WOKEN_NORMAL;
         if (m->g->deadline)
             ag__timer_stop(&m->g->timer);

@@ -89,6 +89,18 @@ struct ag__g {
     uint32_t stack_size;
     void *fired;  /* written by the waker: the waiter of a select that was woken */
     void *cxx[2]; /* the C++ library's per-thread exception state */
+    /* The current context; sched.h tells the protocol. Owner only: */
+    bool bound;                  /* its waits may end: `cancel` or `until` is set */
+    struct ag_ctx *ctx;          /* NULL: the background */
+    struct ag__ctx_block *block; /* the innermost block that changed it */
+    ag__cancel *cancel;          /* of ctx; g is a member */
+    int64_t until;               /* its waits end here in any case (ag_within); 0: none */
+    /* Guarded by cancel->lock: in one of its lists. */
+    ag__g *member_next, **member_at;
+    _Atomic uint32_t told;       /* Atomic; the member's context has ended. */
+    _Atomic uint64_t open_epoch; /* Atomic; the wait that a cancel may claim. */
+    _Atomic uintptr_t open_pd;   /* Atomic; the wait for a descriptor under way, pd | mode. */
+    _Atomic int64_t ends_at;     /* Relaxed, for dumps: when the context ends; 0: unknown. */
 #if AG__ASAN
     void *asan_fake;
 #endif
@@ -295,6 +307,15 @@ static inline bool ag__others_wait_here(const ag__m *m) {
     return p && (atomic_load_explicit(&p->next, memory_order_relaxed) ||
                  atomic_load_explicit(&p->tail, memory_order_relaxed) !=
                      atomic_load_explicit(&p->head, memory_order_relaxed));
+}
+
+int ag__ended_slow(ag__g *g);
+static inline int ag__ended(ag__g *g) {
+    return AG__UNLIKELY(g->bound) ? ag__ended_slow(g) : 0;
+}
+static inline int ag__ended_here(void) {
+    ag__g *g = ag__m_now()->g; /* NULL: a thread that was never here */
+    return g ? ag__ended(g) : 0;
 }
 
 /* A foreign thread or one in an odd state has no P. */

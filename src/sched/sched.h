@@ -38,6 +38,7 @@
 #include <aglet/base.h>
 #include <aglet/run.h>
 
+struct ag_ctx;
 typedef struct ag__g ag__g;
 typedef struct ag__m ag__m;
 typedef struct ag__p ag__p;
@@ -90,12 +91,63 @@ void ag__timer_forget(ag__timer *t);
 
 /* For the timer of a waiting G: readies it with g->woken = AG__WOKEN_LATE if it wins the claim
  * of epoch `arg`. */
-enum { AG__WOKEN_NORMAL = 0, AG__WOKEN_LATE = 1 };
+enum { AG__WOKEN_NORMAL = 0, AG__WOKEN_LATE = 1, AG__WOKEN_ENDED = 2 };
 void ag__timer_wakes(ag__m *m, ag__timer *t, uint64_t epoch, int64_t now);
-/* Parks until `deadline` at most. Claim `epoch` has begun; `lock` as for ag__park. Afterwards
- * m->g->woken tells who won. */
+/* Parks until `deadline` at most (0: none), and no longer than the current context lives. Claim
+ * `epoch` has begun; `lock` as for ag__park. Afterwards m->g->woken tells who won: a waker, the
+ * deadline, or the end of the context, which ag__end_of explains. */
 ag__m *ag__park_until(ag__m *m, int reason, const void *object, ag__lock *lock, uint64_t epoch,
                       int64_t deadline);
+
+/*
+ * --- Waits that a context may end. ---
+ *
+ * What the scheduler knows of a context: whether it has ended, and whose current one it is; the
+ * contexts of ctx/ embed it. A goroutine joins when it gets the context and leaves when it gets
+ * another one or ends. So a wait links nothing and takes no lock: it looks at its own record.
+ *
+ *     g waits                                 another one cancels: c->err is set; then, under
+ *     told? then it need not wait             c->lock, for every member g:
+ *     claim begun, linked, switched away;       told = 1
+ *     behind the switch:                        claim(open_epoch)? then g is ours to ready
+ *       open_epoch = epoch
+ *       told? and claimed? then ready
+ *
+ * Both sides are sequential: at least one sees the other, and the claim has one winner. Nobody
+ * cancels a wait whose registers are not saved, for it is not open yet. open_epoch only grows: an
+ * opening that comes late, when g waits for something else already, changes nothing.
+ *
+ * Waits for the poller have no claim; they say in `open_pd` where they wait (netpoll.c).
+ *
+ * How to wait so that a context can end it:
+ *
+ *     int err = ag__ended(m->g);              what can be done at once comes before
+ *     if (err) unlock, leave, return err;
+ *     epoch = ag__claim_begin(m->g);          link a waiter whose wakers claim it
+ *     m = ag__park_until(m, reason, x, &x->lock, epoch, 0);
+ *     if (m->g->woken != AG__WOKEN_NORMAL) unlink the waiter under x->lock
+ *     if (m->g->woken == AG__WOKEN_ENDED) err = ag__end_of(m->g);
+ */
+typedef struct ag__cancel {
+    ag__lock lock;
+    _Atomic int err; /* Atomic; 0, then for ever why it ended. Written under lock. */
+    ag__g *members;  /* Guarded by lock. */
+    ag__g *told;     /* Guarded by lock: members that know the end. */
+} ag__cancel;
+
+/* g is the caller's own goroutine or a new one, and a member of nothing. */
+void ag__cancel_join(ag__cancel *c, ag__g *g);
+void ag__cancel_leave(ag__g *g);
+/* After c->err was set: ends the waits of all members. No lock is held. */
+void ag__cancel_tell(ag__m *m, ag__cancel *c);
+/* Behind the switch of a wait that can be claimed: from here on a cancel may wake it. */
+void ag__cancel_open(ag__m *m, ag__g *g, uint64_t epoch);
+/* 0 while g, the caller's own, may wait, else -ECANCELED or -ETIMEDOUT. */
+static inline int ag__ended(ag__g *g);
+/* The same of who calls, also outside the runtime. */
+static inline int ag__ended_here(void);
+/* Why a wait of g that was woken with AG__WOKEN_ENDED ended. */
+int ag__end_of(ag__g *g);
 
 /* A record for fn(args), not yet on a queue; NULL when out of memory. */
 ag__g *ag__g_new(ag__m *m, const struct ag__site *site, ag__fn fn, const intptr_t args[6]);
@@ -179,7 +231,7 @@ int ag__foreign_prepare(void);
 /* Goroutines wait for something outside that the deadlock detector can't see (signals). */
 void ag__outside_waits(int delta);
 
-/* What low floors need of a high one. Defined there, once (debug/dump.c); a struct of pointers
+/* What low floors need of high ones. Defined there, once (debug/dump.c); a struct of pointers
  * so that the names stay apart. */
 struct ag__hooks {
     void (*world_begins)(void);
@@ -189,6 +241,10 @@ struct ag__hooks {
     void (*threads_used_up)(void); /* names the call sites that hold threads */
     void (*backtrace)(void);       /* prints the calling goroutine's */
     bool (*line_of)(void *pc, const char **ret_file, int *ret_line);
+    void (*ctx_hand_on)(ag__m *m, ag__g *to); /* the caller's current context, to a new goroutine */
+    void (*ctx_drop)(ag__g *g,
+                     bool blocks);       /* g has ended; blocks: it was dropped where it stood */
+    void *(*ctx_done)(struct ag_ctx *c); /* the channel that closes; NULL: never */
 };
 extern const struct ag__hooks ag__hooks AG__HIDDEN;
 

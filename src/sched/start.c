@@ -181,6 +181,13 @@ static bool unlink_waiter(ag__g *g, void *unused) {
     return true;
 }
 
+static bool drop_context(ag__g *g, void *unused) {
+    (void)unused;
+    if (!(g->flags & AG__GF_LOST) && g->bound)
+        ag__hooks.ctx_drop(g, true);
+    return true;
+}
+
 static bool drop_stack(ag__g *g, void *m) {
     if (!(g->flags & AG__GF_LOST)) {
         ag__timer_forget(&g->timer);
@@ -213,6 +220,7 @@ static void end(void) {
     ag__foreign_wait_out(m);
     ag__g_each(unlink_waiter, NULL);
     ag__hooks.waiters_gone();
+    ag__g_each(drop_context, NULL);
     ag__g_each(drop_stack, m);
     for (int i = 0; i < ag__s.p_made; i++)
         ag__stack_p_drop(ag__s.p_all[i]);

@@ -150,10 +150,12 @@ static AG__COLD ag__m *park_foreign_until(ag__m *m, ag__lock *lock, uint64_t epo
                                           int64_t deadline) {
     if (lock)
         ag__lock_release(lock);
+    if (m->g->bound)
+        ag__cancel_open(m, m->g, epoch);
     ag__leave(m);
     while (atomic_exchange_explicit(&m->park, 0, memory_order_acquire) == 0) {
-        int64_t left = deadline - ag__os_now();
-        if (left <= 0 && ag__claim(m->g, epoch)) {
+        int64_t left = deadline ? deadline - ag__os_now() : -1;
+        if (deadline && left <= 0 && ag__claim(m->g, epoch)) {
             m->g->woken = AG__WOKEN_LATE;
             break;
         }
@@ -197,25 +199,41 @@ ag__m *ag__park_after(ag__m *m, int reason, const void *object, void (*after)(ag
     return park(m, reason, object, NULL, after, arg);
 }
 
-/* After the switch: arm the timer, then let wakers in. Both may make g run at once. */
+/* After the switch: arm the timer, then let wakers in, then cancels. Each may make g run at once,
+ * so what is asked of g is asked before. */
 static void arm_and_unlock(ag__g *g, void *epoch) {
     ag__lock *lock = g->deadline_lock;
-    ag__timer_arm(ag__m_now(), &g->timer, g->deadline, ag__timer_wakes, (uintptr_t)epoch);
+    bool bound = g->bound;
+    ag__m *m = ag__m_now();
+    if (g->deadline)
+        ag__timer_arm(m, &g->timer, g->deadline, ag__timer_wakes, (uintptr_t)epoch);
     if (lock)
         ag__lock_release(lock);
+    if (AG__UNLIKELY(bound)) {
+        if (!lock && m->p) /* nothing is readied in a section */
+            atomic_store_explicit(&m->p->bias_in, 0, memory_order_release);
+        ag__cancel_open(m, g, (uintptr_t)epoch);
+    }
 }
 
 ag__m *ag__park_until(ag__m *m, int reason, const void *object, ag__lock *lock, uint64_t epoch,
                       int64_t deadline) {
     ag__g *g = m->g;
+    bool by_context = AG__UNLIKELY(g->until) && (!deadline || g->until < deadline);
+    if (by_context)
+        deadline = g->until;
     g->woken = AG__WOKEN_NORMAL;
     g->deadline = deadline;
     g->deadline_lock = lock;
     if (AG__UNLIKELY(m->foreign))
-        return park_foreign_until(m, lock, epoch, deadline);
-    m = park(m, reason, object, NULL, arm_and_unlock, (void *)(uintptr_t)epoch);
-    if (m->g->woken != AG__WOKEN_LATE)
-        ag__timer_stop(&m->g->timer);
+        m = park_foreign_until(m, lock, epoch, deadline);
+    else
+        m = park(m, reason, object, NULL, arm_and_unlock, (void *)(uintptr_t)epoch);
+    g = m->g;
+    if (g->woken == AG__WOKEN_LATE)
+        g->woken = by_context ? AG__WOKEN_ENDED : AG__WOKEN_LATE;
+    else if (deadline && !m->foreign)
+        ag__timer_stop(&g->timer);
     return m;
 }
 
@@ -397,6 +415,8 @@ static void goroutine_main(void) {
         AG__HB_START(g);
         ag__leave(m);
         ag__call(g->fn, g->args);
+        if (AG__UNLIKELY(g->bound))
+            ag__hooks.ctx_drop(g, false);
         if (AG__UNLIKELY(g->end_fn != NULL))
             g->end_fn(g->end_arg);
         m = ag__enter();
@@ -411,6 +431,8 @@ void ag__goroutine_entry(void) {
 
 void ag__g_end(void) {
     ag__g *g = ag__m_now()->g;
+    if (g->bound)
+        ag__hooks.ctx_drop(g, false);
     if (g->end_fn)
         g->end_fn(g->end_arg);
     ag__m *m = ag__enter();

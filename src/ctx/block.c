@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * block.c - the current context: blocks that change it, and handing it on.
+ *
+ * A block is a record on the stack of who opens it, linked to the one around it; a deferred call
+ * closes it, so it ends with its block in whatever way. The goroutine's record holds what its waits
+ * need to know: whose member it is, and `until`, the bound of the ag_within blocks.
+ *
+ * ag_within is two stores and a look at the clock. The context that its block stands for is made
+ * when somebody wants to have it: then it becomes current like any other, with a timer of its own,
+ * and `until` is not needed.
+ *
+ * A thread that is no goroutine may have no world, and so no timers: there the deadline of the
+ * context goes into `until`, too.
+ */
+#include "ctx/ctx.h"
+
+const struct ag_key_text AG_REQUEST_ID = AG_KEY("request_id");
+const struct ag_key_text AG_PRINCIPAL = AG_KEY("principal");
+const struct ag_key_fields AG_LOG_FIELDS = AG_KEY("log_fields");
+
+static int64_t earlier(int64_t a, int64_t b) {
+    return !a || (b && b < a) ? b : a;
+}
+
+static void note_deadline(ag__g *g) {
+    int64_t deadline = earlier(g->ctx ? g->ctx->deadline : 0, g->until);
+    atomic_store_explicit(&g->ends_at, deadline, AG__RLX);
+    g->bound = g->cancel || g->until;
+}
+
+/* Makes c (NULL: the background) current. g is the caller's own, or new. */
+static void change(ag__m *m, ag__g *g, ag_ctx *c, int64_t until) {
+    if (c != g->ctx) {
+        if (g->cancel)
+            ag__cancel_leave(g);
+        g->ctx = c;
+        if (c) {
+            ag__cancel_join(&c->cancel, g);
+            ag__ctx_clock_check(m, c);
+        }
+    }
+    if (c && (g->flags & AG__GF_FOREIGN))
+        until = earlier(until, c->deadline);
+    g->until = until;
+    note_deadline(g);
+}
+
+static void open_block(ag__g *g, struct ag__ctx_block *b, ag_ctx *own, bool is_bound) {
+    b->outer = g->block;
+    b->before = g->ctx;
+    b->own = own;
+    b->until_before = g->until;
+    b->is_bound = is_bound;
+    g->block = b;
+}
+
+/* The current context as an object; NULL: the background. */
+static ag_ctx *current(ag__m *m, ag__g *g) {
+    struct ag__ctx_block *b = g->block;
+    if (AG__LIKELY(!b || !b->is_bound || b->own))
+        return g->ctx;
+    ag_ctx *c = ag__ctx_new(m, g->ctx, g->until, 0);
+    if (!c)
+        ag__throw("out of memory for a context");
+    b->own = c;
+    change(m, g, c, 0);
+    return c;
+}
+
+ag_ctx *ag_ctx_current(void) {
+    ag__m *m = ag__enter();
+    ag_ctx *c = current(m, m->g);
+    ag__leave(m);
+    return c ? c : &ag__ctx_nothing;
+}
+
+void ag__ctx_take(struct ag__ctx_block *b, ag_ctx *c) {
+    if (!c)
+        ag__throw("out of memory for a context");
+    ag__m *m = ag__enter();
+    if (c == &ag__ctx_nothing)
+        c = NULL;
+    open_block(m->g, b, c, false);
+    change(m, m->g, c, m->g->until);
+    ag__leave(m);
+}
+
+void ag__ctx_enter(struct ag__ctx_block *b, ag_ctx *c) {
+    ag__ctx_take(b, c ? ag_ref(c) : &ag__ctx_nothing);
+}
+
+void ag__ctx_within(struct ag__ctx_block *b, ag_time ns) {
+    int64_t now = ag__os_now(), until = ns <= 0 ? now : ns > INT64_MAX - now ? INT64_MAX : now + ns;
+    ag__m *m = ag__enter();
+    ag__g *g = m->g;
+    open_block(g, b, NULL, true);
+    g->until = earlier(g->until, until);
+    note_deadline(g);
+    ag__leave(m);
+}
+
+void ag__ctx_shield(struct ag__ctx_block *b, ag_time ns) {
+    int64_t now = ag__os_now(), until = ns > INT64_MAX - now ? INT64_MAX : now + ns;
+    ag__m *m = ag__enter();
+    ag__g *g = m->g;
+    ag_ctx *before = ns > 0 ? current(m, g) : NULL, *own = NULL;
+    if (before) {
+        own = ag__ctx_new(m, before, 0, until);
+        if (!own)
+            ag__throw("out of memory for a shield");
+    }
+    open_block(g, b, own, false);
+    if (own)
+        change(m, g, own, 0);
+    ag__leave(m);
+}
+
+void ag__ctx_leave(struct ag__ctx_block *b) {
+    ag__m *m = ag__enter();
+    ag__g *g = m->g;
+    g->block = b->outer;
+    change(m, g, b->before, b->until_before);
+    ag__leave(m);
+    ag_unref(b->own);
+}
+
+/* --- For the floors below. --- */
+
+void ag__ctx_hand_on(ag__m *m, ag__g *to) {
+    ag_ctx *c = current(m, m->g);
+    if (c)
+        change(m, to, ag_ref(c), 0);
+}
+
+/* The goroutine's own reference is that of the context it was given; blocks have their own. */
+void ag__ctx_drop(ag__g *g, bool blocks) {
+    ag_ctx *c = g->ctx;
+    if (g->cancel)
+        ag__cancel_leave(g);
+    for (struct ag__ctx_block *b = g->block; blocks && b; b = b->outer) {
+        c = b->before;
+        ag_unref(b->own);
+    }
+    if (!(g->flags & AG__GF_FOREIGN))
+        ag_unref(c);
+    g->ctx = NULL;
+    g->block = NULL;
+    g->until = 0;
+    note_deadline(g);
+}
