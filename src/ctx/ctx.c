@@ -215,7 +215,7 @@ static ag_ctx *end_one(ag__m *m, ag_ctx *c, int err, int cause, ag_ctx *work) {
     if (c->clock)
         ag__ctx_clock_stop(c->clock);
     if (e.done)
-        ag__chan_close_inside(m, e.done);
+        ag__chan_close_inside(m, e.done); /* unless somebody did: ag__ctx_done_of */
     ag__cancel_tell(m, &c->cancel);
     ag__ctx_calls_start(m, e.calls);
     if (e.on_end)
@@ -351,26 +351,35 @@ void *ag_ctx_value(ag_ctx *c, const void *key) {
     return NULL;
 }
 
+static void *done_of(ag_ctx *c, void *fresh, bool *ret_ended) {
+    ag__lock_acquire(&c->cancel.lock);
+    if (!c->done)
+        c->done = fresh;
+    void *done = c->done;
+    *ret_ended = err_of(c) != 0;
+    ag__lock_release(&c->cancel.lock);
+    return done;
+}
+
+/* Of a context that has ended it is closed when this returns, be the one who ends it under way to
+ * it still: a goroutine that got the context after its end does not wait, so its select must find
+ * the case ready. */
 void *ag__ctx_done_of(ag_ctx *c) {
+    bool ended;
     if (!real(c))
         return NULL;
-    ag__lock_acquire(&c->cancel.lock);
-    void *done = c->done;
-    ag__lock_release(&c->cancel.lock);
-    if (done)
-        return done;
-    void *fresh = ag__chan_new(sizeof(char), 0);
-    ag__lock_acquire(&c->cancel.lock);
-    bool is_first = !c->done;
-    if (is_first)
-        c->done = fresh;
-    done = c->done;
-    bool ended = err_of(c) != 0;
-    ag__lock_release(&c->cancel.lock);
-    if (!is_first)
-        ag_unref(fresh);
-    else if (ended)
-        ag__chan_close(done);
+    void *done = done_of(c, NULL, &ended);
+    if (!done) {
+        void *fresh = ag__chan_new(sizeof(char), 0);
+        done = done_of(c, fresh, &ended);
+        if (done != fresh)
+            ag_unref(fresh);
+    }
+    if (ended) {
+        ag__m *m = ag__enter();
+        ag__chan_close_inside(m, done);
+        ag__leave(m);
+    }
     return done;
 }
 
