@@ -54,8 +54,9 @@ AG_API ag_ctx *ag_ctx_with_value(ag_ctx *parent, const void *key, const void *va
 
 /**
  * Ends `c` and all contexts below it with -ECANCELED, once; later calls do nothing, nor does one on
- * the background. When it returns, ag_ctx_err of all of them tells, their channels are closed, and
- * their goroutines' waits have ended.
+ * the background. When it returns, ag_ctx_err of all of them tells. When the call that ended them
+ * returns, their channels are closed, too, and their goroutines' waits have ended; another call at
+ * the same time may return before that.
  * Order: what happened before it happens before whatever ends or returns because of it.
  * From: goroutine, any thread.
  */

@@ -351,13 +351,15 @@ void *ag_ctx_value(ag_ctx *c, const void *key) {
     return NULL;
 }
 
-static void *done_of(ag_ctx *c, void *fresh, bool *ret_ended) {
+/* The first channel that is offered becomes the context's. */
+static void *offer_done(ag_ctx *c, void *fresh) {
     ag__lock_acquire(&c->cancel.lock);
-    if (!c->done)
-        c->done = fresh;
-    void *done = c->done;
-    *ret_ended = err_of(c) != 0;
+    void *done = atomic_load_explicit(&c->done, AG__RLX);
+    if (!done)
+        atomic_store_explicit(&c->done, done = fresh, memory_order_release);
     ag__lock_release(&c->cancel.lock);
+    if (done != fresh)
+        ag_unref(fresh);
     return done;
 }
 
@@ -365,17 +367,13 @@ static void *done_of(ag_ctx *c, void *fresh, bool *ret_ended) {
  * it still: a goroutine that got the context after its end does not wait, so its select must find
  * the case ready. */
 void *ag__ctx_done_of(ag_ctx *c) {
-    bool ended;
     if (!real(c))
         return NULL;
-    void *done = done_of(c, NULL, &ended);
-    if (!done) {
-        void *fresh = ag__chan_new(sizeof(char), 0);
-        done = done_of(c, fresh, &ended);
-        if (done != fresh)
-            ag_unref(fresh);
-    }
-    if (ended) {
+    void *done = atomic_load_explicit(&c->done, memory_order_acquire);
+    if (AG__UNLIKELY(!done))
+        done = offer_done(c, ag__chan_new(sizeof(char), 0));
+    /* After the offer: who ends it closes what was there, we what was not. */
+    if (err_of(c) != 0) {
         ag__m *m = ag__enter();
         ag__chan_close_inside(m, done);
         ag__leave(m);

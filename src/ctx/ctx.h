@@ -29,7 +29,7 @@ struct ag_ctx {
     ag_ctx *children;      /* Guarded by lock. */
     ag_ctx *sibling, **sibling_at; /* Guarded by the lock of `above`. */
     ag_ctx *work;                  /* Of who took it out of its parent's children. */
-    void *done;                    /* Guarded by lock: the channel, once somebody asked. */
+    void *_Atomic done;            /* Atomic; the channel, once somebody asked. Set under lock. */
     ag_ctx_call *calls;            /* Guarded by lock. */
     void (*on_end)(void *arg);     /* Guarded by lock; NULL once called. */
     void *on_end_arg;
