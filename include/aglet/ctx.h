@@ -201,11 +201,11 @@ struct ag_key_fields {
     const char *const **ag__type;
 };
 /** Which request this is, a const char *: for logs, and for calls to other services. */
-AG_API extern const struct ag_key_text AG_REQUEST_ID;
+AG_API extern const struct ag_key_text ag_request_id;
 /** On whose behalf it is done, a const char *. */
-AG_API extern const struct ag_key_text AG_PRINCIPAL;
+AG_API extern const struct ag_key_text ag_principal;
 /** What every log line says, a const char *const *: name, value, name, value … NULL. */
-AG_API extern const struct ag_key_fields AG_LOG_FIELDS;
+AG_API extern const struct ag_key_fields ag_log_fields;
 
 /* ag__ctx_enter with the caller's reference. */
 AG_API void ag__ctx_take(struct ag__ctx_block *b, ag_ctx *c);

@@ -15,9 +15,9 @@
  */
 #include "ctx/ctx.h"
 
-const struct ag_key_text AG_REQUEST_ID = AG_KEY("request_id");
-const struct ag_key_text AG_PRINCIPAL = AG_KEY("principal");
-const struct ag_key_fields AG_LOG_FIELDS = AG_KEY("log_fields");
+const struct ag_key_text ag_request_id = AG_KEY("request_id");
+const struct ag_key_text ag_principal = AG_KEY("principal");
+const struct ag_key_fields ag_log_fields = AG_KEY("log_fields");
 
 static int64_t earlier(int64_t a, int64_t b) {
     return !a || (b && b < a) ? b : a;

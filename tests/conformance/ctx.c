@@ -284,23 +284,23 @@ static const ag_key(int) attempt = AG_KEY("attempt");
 static const ag_key(struct child *) report = AG_KEY("report");
 
 AG_TEST_RUN(elements_have_a_type) {
-    ag_ctx *a = ag_ctx_plus(NULL, &attempt, -3), *b = ag_ctx_plus(a, &AG_REQUEST_ID, "r-17");
+    ag_ctx *a = ag_ctx_plus(NULL, &attempt, -3), *b = ag_ctx_plus(a, &ag_request_id, "r-17");
     struct child *none = ag_ctx_get(b, &report);
     int got = ag_ctx_get(b, &attempt);
     ag_check(none == NULL);
     ag_check_int(got, -3);
-    ag_check_str(ag_ctx_get(b, &AG_REQUEST_ID), "r-17");
-    ag_check(ag_ctx_get(b, &AG_PRINCIPAL) == NULL);
+    ag_check_str(ag_ctx_get(b, &ag_request_id), "r-17");
+    ag_check(ag_ctx_get(b, &ag_principal) == NULL);
     ag_check_int(ag_ctx_get(NULL, &attempt), 0);
-    ag_check_str(AG_LOG_FIELDS.name, "log_fields");
+    ag_check_str(ag_log_fields.name, "log_fields");
     ag_unref(b);
     ag_unref(a);
 }
 
 static void check_locals(ag_wg *wg) {
-    ag_check_str(ag_local(&AG_PRINCIPAL), "anna");
+    ag_check_str(ag_local(&ag_principal), "anna");
     ag_check_int(ag_local(&attempt), 2);
-    ag_check_str(ag_local(&AG_LOG_FIELDS)[1], "orders");
+    ag_check_str(ag_local(&ag_log_fields)[1], "orders");
     ag_wg_done(wg);
 }
 
@@ -308,8 +308,8 @@ AG_TEST_RUN(elements_are_a_goroutines_own_data_and_handed_on) {
     static const char *const fields[] = {"service", "orders", NULL};
     ag_wg wg = AG_WG_INIT;
     {
-        ag_with(&AG_PRINCIPAL, "anna");
-        ag_with(&AG_LOG_FIELDS, fields);
+        ag_with(&ag_principal, "anna");
+        ag_with(&ag_log_fields, fields);
         {
             ag_with(&attempt, 1);
             ag_with(&attempt, 2);
@@ -319,7 +319,7 @@ AG_TEST_RUN(elements_are_a_goroutines_own_data_and_handed_on) {
         }
         ag_check_int(ag_local(&attempt), 0);
     }
-    ag_check(ag_local(&AG_PRINCIPAL) == NULL);
+    ag_check(ag_local(&ag_principal) == NULL);
     ag_wg_wait(&wg);
 }
 
