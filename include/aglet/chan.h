@@ -45,7 +45,8 @@ typedef struct ag_ctx ag_ctx;
 
 /**
  * ag_send(c, v): Go's `c <- v`.
- * Waits: until a receiver or a place in the buffer takes it; forever on NULL.
+ * Waits: until a receiver or a place in the buffer takes it; forever on NULL, or until the current
+ * context ends.
  * Returns: 0, or -ECANCELED / -ETIMEDOUT when the current context has ended and it would have
  * to wait. Panics: `send on closed channel`, also when it is closed while the send waits.
  * From: goroutine, any thread.
@@ -59,7 +60,8 @@ typedef struct ag_ctx ag_ctx;
 
 /**
  * ag_recv(c, p): Go's `*p, ok = <-c`; `p` is a T *, or NULL to drop the value.
- * Waits: until there is a value or the channel is closed; forever on NULL.
+ * Waits: until there is a value or the channel is closed; forever on NULL, or until the current
+ * context ends.
  * Returns: true with a value; false with *p zeroed when the channel is closed and drained, or
  * when the current context has ended and it would have to wait.
  * From: goroutine, any thread.

@@ -17,7 +17,8 @@ enum { AG_READABLE = 1, AG_WRITABLE = 2 };
  * up, or `deadline` (a point of ag_now(); 0: none) has passed. The descriptor should be
  * non-blocking; one that epoll can't watch (a regular file) is always ready.
  * Returns: the ready events (> 0), -ETIMEDOUT, -EBADF, -ECANCELED when ag_fd_close closed it,
- * -ENOMEM, -ENOSPC when it can't be watched for lack of something.
+ * -ENOMEM, -ENOSPC when it can't be watched for lack of something; also -ECANCELED / -ETIMEDOUT
+ * when the current context has ended and it would have to wait.
  */
 AG_API int ag_fd_wait(int fd, int events, ag_time deadline);
 /** read(2) that parks on EAGAIN. Returns: bytes, 0 at the end, a negative errno. */
@@ -29,7 +30,9 @@ AG_API ssize_t ag_fd_write(int fd, const void *buf, size_t n);
 AG_API int ag_fd_close(int fd);
 
 /** File reads, writes and syncs that never stall other goroutines. ag_file_write writes all.
- * Returns: bytes or 0, a negative errno. */
+ * Returns: bytes or 0, a negative errno; -ECANCELED / -ETIMEDOUT, with nothing done, when the
+ * current context has ended and it is not in the system's cache. One that is under way goes on to
+ * its end. */
 AG_API ssize_t ag_file_read(int fd, void *buf, size_t n);
 AG_API ssize_t ag_file_write(int fd, const void *buf, size_t n);
 AG_API int ag_file_sync(int fd);

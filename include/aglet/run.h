@@ -124,7 +124,7 @@ AG_API int ag_procs(int n);
  * handed on at once, for calls that are known to block: a library's look-up, a lock of another
  * world, a disk. Calls that are not marked are handed on, too, only a little later.
  * Waits: for fn, then for a processor. Returns: what fn returned, as an intptr_t; 0 for void.
- * errno is what fn left there.
+ * errno is what fn left there. The end of the current context does not end it.
  */
 #define ag_blocking(...)                                                                           \
     __extension__({                                                                                \

@@ -226,6 +226,25 @@ static AG__COLD int wait_bound(ag__m *m, ag__chan *c, bool cheap, ag__waitq *q, 
     return err;
 }
 
+static AG__COLD int send_bound(ag__m *m, ag__chan *c, bool cheap, const void *elem, void *pc) {
+    ag__waiter w;
+    w.elem = (void *)elem;
+    int err = wait_bound(m, c, cheap, &c->senders, &w, AG__WAIT_CHAN_SEND);
+    if (!w.ok && err == 0)
+        closed_panic(c, pc);
+    return err;
+}
+
+static AG__COLD bool recv_bound(ag__m *m, ag__chan *c, bool cheap, void *ret_elem) {
+    ag__waiter w;
+    w.elem = ret_elem;
+    if (wait_bound(m, c, cheap, &c->receivers, &w, AG__WAIT_CHAN_RECV) != 0 && ret_elem)
+        memset(ret_elem, 0, c->elem_size);
+    if (ret_elem)
+        AG__USER_WRITE(ret_elem, c->elem_size);
+    return w.ok;
+}
+
 int ag__chan_send(void *chan, const void *elem) {
     ag__chan *c = chan;
     if (AG__UNLIKELY(!c))
@@ -243,19 +262,14 @@ int ag__chan_send(void *chan, const void *elem) {
         return 0;
     }
     if (r == 0) {
+        if (AG__UNLIKELY(m->g->bound))
+            return send_bound(m, c, cheap, elem, __builtin_return_address(0));
         ag__waiter w;
         w.elem = (void *)elem;
-        int err = 0;
-        if (AG__UNLIKELY(m->g->bound)) {
-            err = wait_bound(m, c, cheap, &c->senders, &w, AG__WAIT_CHAN_SEND);
-        } else {
-            m = wait_in(m, c, cheap, &c->senders, &w, AG__WAIT_CHAN_SEND);
-            ag__leave(m);
-        }
+        m = wait_in(m, c, cheap, &c->senders, &w, AG__WAIT_CHAN_SEND);
+        ag__leave(m);
         if (AG__LIKELY(w.ok))
             return 0;
-        if (err)
-            return err;
     } else {
         ag__bias_unlock(m, &c->lock, cheap);
         ag__leave(m);
@@ -280,15 +294,12 @@ bool ag__chan_recv(void *chan, void *ret_elem) {
             ag__ready(m, wake);
         ag__leave(m);
     } else {
+        if (AG__UNLIKELY(m->g->bound))
+            return recv_bound(m, c, cheap, ret_elem);
         ag__waiter w;
         w.elem = ret_elem;
-        if (AG__UNLIKELY(m->g->bound)) {
-            if (wait_bound(m, c, cheap, &c->receivers, &w, AG__WAIT_CHAN_RECV) != 0 && ret_elem)
-                memset(ret_elem, 0, c->elem_size);
-        } else {
-            m = wait_in(m, c, cheap, &c->receivers, &w, AG__WAIT_CHAN_RECV);
-            ag__leave(m);
-        }
+        m = wait_in(m, c, cheap, &c->receivers, &w, AG__WAIT_CHAN_RECV);
+        ag__leave(m);
         r = w.ok ? 1 : -1;
     }
     if (ret_elem)
