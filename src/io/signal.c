@@ -281,7 +281,10 @@ ag_ctx *ag__notify_ctx(ag_ctx *parent, const int *sigs, int count) {
     listeners = l;
     int r = need_thread();
     if (r == 0)
-        r = add_signals(l, signals);
+        r = want_all(signals);
+    if (r == 0)
+        l->signals = signals;
+    note_quit();
     AG__HB_RELEASE(&listeners);
     ag__lock_release(&lock);
     nudge_thread();

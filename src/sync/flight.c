@@ -23,6 +23,7 @@ struct waiter {
     struct waiter *next;
     ag__g *g;
     uint64_t epoch;
+    struct call *call; /* Guarded by the flight's lock; NULL once it is over, and its frame gone. */
     enum outcome outcome; /* Written by the waker, with what follows. */
     void *value;
     ag_panic_info panic;
@@ -79,6 +80,7 @@ static struct waiter *close_call(struct flight *f, struct call *c) {
     take_out(f, c);
     struct waiter *list = NULL, **end = &list;
     for (struct waiter *w = c->head; w; w = w->next) {
+        w->call = NULL;
         if (!ag__claim(w->g, w->epoch))
             continue; /* its context has ended */
         *end = w;
@@ -120,13 +122,14 @@ static void *fly(struct call *c, ag__fn fn, const intptr_t args[6]) {
     return c->value;
 }
 
-/* Its context has ended while it waited. */
-static AG__COLD void give_up(struct flight *f, struct call *c, const struct waiter *w) {
+/* Its context has ended while it waited: out of the call's list, unless the call is over. */
+static AG__COLD void give_up(struct flight *f, struct waiter *w) {
     ag__lock_acquire(&f->lock);
-    struct waiter *before = NULL, *at = c->head;
-    for (; at && at != w; at = at->next)
-        before = at;
-    if (at) {
+    struct call *c = w->call;
+    if (c) {
+        struct waiter *before = NULL, *at = c->head;
+        for (; at != w; at = at->next)
+            before = at;
         *(before ? &before->next : &c->head) = w->next;
         if (c->tail == w)
             c->tail = before;
@@ -136,9 +139,16 @@ static AG__COLD void give_up(struct flight *f, struct call *c, const struct wait
 
 /* f->lock is held, and released. */
 static int fly_along(ag__m *m, struct flight *f, struct call *c, void **ret_value) {
+    int ended = ag__ended(m->g);
+    if (ended) {
+        ag__lock_release(&f->lock);
+        ag__leave(m);
+        return ended;
+    }
     struct waiter w;
     w.next = NULL;
     w.g = m->g;
+    w.call = c;
     w.epoch = ag__claim_begin(m->g);
     if (c->tail)
         c->tail->next = &w;
@@ -146,13 +156,14 @@ static int fly_along(ag__m *m, struct flight *f, struct call *c, void **ret_valu
         c->head = &w;
     c->tail = &w;
     m = ag__park_claimed(m, AG__WAIT_FLIGHT, f, &f->lock, w.epoch);
-    bool given_up = m->g->woken != AG__WOKEN_NORMAL;
-    if (given_up)
-        give_up(f, c, &w);
+    if (m->g->woken != AG__WOKEN_NORMAL) {
+        give_up(f, &w);
+        ended = ag__end_of(m->g);
+    }
     ag__leave(m);
     AG__HB_ACQUIRE(f);
-    if (given_up)
-        return -ECANCELED;
+    if (ended)
+        return ended;
     if (w.outcome == PANICKED)
         ag__panic_at(w.panic.file, w.panic.line, w.panic.value, "%s", w.panic.msg);
     if (w.outcome == EXITED)

@@ -102,6 +102,8 @@ int ag_sem_acquire(ag_sem *sem, int64_t n) {
     ag__lock_acquire(&s->lock);
     if (AG__LIKELY(take(s, n))) {
         ag__lock_release(&s->lock);
+    } else if ((r = ag__ended(m->g)) != 0) {
+        ag__lock_release(&s->lock);
     } else {
         struct waiter w = {NULL, m->g, ag__claim_begin(m->g), n};
         if (n <= s->size)
@@ -109,7 +111,7 @@ int ag_sem_acquire(ag_sem *sem, int64_t n) {
         m = ag__park_claimed(m, AG__WAIT_SEM, s, &s->lock, w.epoch);
         if (m->g->woken != AG__WOKEN_NORMAL) {
             give_up(m, s, &w);
-            r = -ECANCELED;
+            r = ag__end_of(m->g);
         }
     }
     ag__leave(m);

@@ -15,15 +15,15 @@ bool ag__mutex_try_lock(ag_mutex *mutex);
 bool ag__mutex_give(ag_mutex *mutex); /* false: it was not locked */
 
 /*
- * Parks a goroutine that linked a waiter with claim `epoch` under `lock`; who wakes it claims it
- * first. Every wait of this floor that returns an error number comes through here. Afterwards
- * m->g->woken tells whether a waker won the claim (AG__WOKEN_NORMAL).
+ * Parks a goroutine that linked a waiter with claim `epoch` under `lock`, no longer than its
+ * current context lives; who wakes it claims it first. Every wait of this floor that returns an
+ * error number comes through here, after ag__ended has said that it may begin. Afterwards
+ * m->g->woken tells whether a waker won the claim (AG__WOKEN_NORMAL); else ag__end_of tells the
+ * error.
  */
 static inline ag__m *ag__park_claimed(ag__m *m, int reason, const void *object, ag__lock *lock,
                                       uint64_t epoch) {
-    (void)epoch; /* nobody but wakers claims it yet */
-    m->g->woken = AG__WOKEN_NORMAL;
-    return ag__park(m, reason, object, lock);
+    return ag__park_until(m, reason, object, lock, epoch, 0);
 }
 
 /* check.c. Set before main; constant. */

@@ -98,7 +98,15 @@ static int waits_fd_write(void) {
     static char block[1 << 20];
     return (int)ag_fd_write(pipe_ends[1], block, sizeof block);
 }
-
+static int waits_sem(void) {
+    ag_sem sem;
+    ag_sem_init(&sem, 1);
+    ag_check_int(ag_sem_acquire(&sem, 1), 0);
+    int r = ag_sem_acquire(&sem, 1);
+    ag_sem_release(&sem, 1);
+    ag_check(ag_sem_try_acquire(&sem, 1)); /* who gave up took nothing along */
+    return r;
+}
 static const struct call {
     const char *name;
     int (*fn)(void);
@@ -109,7 +117,7 @@ static const struct call {
     CALL(send_nil), CALL(select),   CALL(select_many), CALL(select_without_cases),
     CALL(sleep),    CALL(accept),   CALL(read),        CALL(read_with_deadline),
     CALL(write),    CALL(writev),   CALL(fd),          CALL(fd_with_deadline),
-    CALL(fd_read),  CALL(fd_write), CALL(dial),
+    CALL(fd_read),  CALL(fd_write), CALL(dial),        CALL(sem),
 };
 
 static void accept_server(ag_wg *wg) {
@@ -480,6 +488,58 @@ static int slow_call(int v) {
     struct timespec t = {0, 3000000};
     nanosleep(&t, NULL);
     return v;
+}
+
+static void *fly_until_closed(ag_chan(char) gate) {
+    ag_recv(gate, NULL);
+    return NULL;
+}
+
+static void fly_first(ag_flight *f, ag_chan(char) gate, ag_wg *wg) {
+    ag_check_int(ag_flight_do(f, "key", NULL, fly_until_closed, gate), 0);
+    ag_wg_done(wg);
+}
+
+AG_TEST_RUN(the_result_of_another_s_flight_is_waited_for_no_longer) {
+    static ag_flight f;
+    ag_wg wg = AG_WG_INIT;
+    ag_chan(char) gate = ag_make(char, 0);
+    ag_wg_add(&wg, 1);
+    until_waits(ag_go(fly_first, &f, gate, &wg));
+    for (int i = 0; i < 3; i++) {
+        ag_within(2 * AG_MS);
+        void *value = &f;
+        ag_check_int(ag_flight_do(&f, "key", &value, fly_until_closed, gate), -ETIMEDOUT);
+        ag_check(value == &f);
+    }
+    ag_close(gate);
+    ag_wg_wait(&wg);
+    ag_unref(gate);
+}
+
+static void *fly_for(int us) {
+    ag_shield(AG_MIN);
+    ag_sleep(us * AG_US);
+    return NULL;
+}
+
+static void fly_or_give_up(ag_flight *f, int us, ag_wg *wg) {
+    ag_within(100 * AG_US);
+    int r = ag_flight_do(f, "key", NULL, fly_for, us);
+    ag_check(r == 0 || r == 1 || r == -ETIMEDOUT);
+    ag_wg_done(wg);
+}
+
+AG_TEST_RUN(a_flight_may_land_as_the_time_of_those_who_wait_ends) {
+    static ag_flight f;
+    ag_wg wg = AG_WG_INIT;
+    for (int i = 0; i < 2000 / ag_test_slow(); i++) {
+        for (int k = 0; k < 4; k++) {
+            ag_wg_add(&wg, 1);
+            ag_go(fly_or_give_up, &f, 80 + i % 40, &wg);
+        }
+        ag_wg_wait(&wg);
+    }
 }
 
 AG_TEST_RUN(mutexes_groups_and_blocking_calls_always_wait) {
