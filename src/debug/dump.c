@@ -224,6 +224,8 @@ static bool visit(ag__g *g, void *arg) {
     look(g, &v, j->buf);
     if (v.id <= 0)
         return true;
+    if (v.since > j->now) /* it has come to wait while we print */
+        v.since = j->now;
     print_view(j->out, &v, j->now);
     j->found = true;
     return !j->only;
