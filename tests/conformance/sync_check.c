@@ -212,9 +212,9 @@ AG_TEST(two_orders_are_found_with_both_stacks) {
     ag_check_int(child.status, 0);
     expect("aglet: lock order: 2 locks are taken in contradicting orders\n  goroutine ",
            "] lock_two created at ", "sync_check.c:", "    held the lock at 0x",
-           "taken by lock_two", "    and then took the one at 0x", "      lock_two at ",
+           "taken by lock_two", "    and then took the one at 0x", "      lock_two",
            "\n  goroutine ", "[ended] lock_two created at ", "    held the lock at 0x",
-           "      lock_two at ");
+           "      lock_two");
     ag_check_int(count_of("aglet: "), 1);
     ag_check_int(count_of("  goroutine "), 2);
 }
