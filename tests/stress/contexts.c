@@ -89,7 +89,7 @@ struct traffic {
 
 static ag_ctx *current_of(struct traffic *t) {
     ag_mutex_lock(&t->mutex);
-    ag_ctx *c = ag_ref(t->current);
+    ag_ctx *c = ag_ref((ag_ctx *)t->current);
     ag_mutex_unlock(&t->mutex);
     return c;
 }
