@@ -258,6 +258,7 @@ static int nothing_left(void *arg) {
 }
 
 AG_TEST_DEATH(a_context_that_is_gone_wakes_nobody, 2, "all goroutines are asleep - deadlock!") {
+    ag_test_needs_deadlock_report();
     ag_run(nothing_left, NULL);
 }
 

@@ -91,6 +91,7 @@ static int locks_what_it_holds(void *arg) {
 }
 
 AG_TEST_DEATH(program_main_locks_what_it_holds, 2, "all goroutines are asleep - deadlock!") {
+    ag_test_needs_deadlock_report();
     ag_run(locks_what_it_holds, &a);
 }
 
@@ -250,6 +251,7 @@ AG_TEST(locks_held_at_exit_are_found) {
 }
 
 AG_TEST(main_that_locks_what_it_holds_is_found_and_then_all_are_asleep) {
+    ag_test_needs_deadlock_report();
     setenv("AGLET_DETECT_MS", "50", 1);
     run_checked("program_main_locks_what_it_holds", "1");
     ag_check_int(child.status, 2);
