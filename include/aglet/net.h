@@ -41,6 +41,14 @@ AG_API int ag_accept(ag_listener *l, ag_conn **ret_conn);
  * file. Returns: 0, -ECANCELED if it was closed before. */
 AG_API int ag_listener_close(ag_listener *l);
 
+/**
+ * Lets no more connections come, and loses none that has: ag_accept gives what is in the queue or
+ * arrives there within 20 ms from a handshake under way, then -ECANCELED. Close the listener after
+ * that; a client that comes meanwhile is refused at the close.
+ * Returns: 0, -ECANCELED if it was closed, -ENOMEM …: then it only stops after those 20 ms.
+ */
+AG_API int ag_listener_stop(ag_listener *l);
+
 /** The address it listens on, as "127.0.0.1:8080". Owns: the listener. */
 AG_API const char *ag_listener_addr(ag_listener *l);
 

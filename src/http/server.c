@@ -233,10 +233,11 @@ bool ag_http_stopping(const ag_http_server *s) {
     return atomic_load_explicit(&s->stopping, AG__RELAXED);
 }
 
-static void close_listeners(ag_http_server *s) {
+/* Who has come is served, unless it is `at_once`: a close resets those that wait to be accepted. */
+static void stop_listeners(ag_http_server *s, bool at_once) {
     ag_mutex_lock(&s->lock);
     for (ag__http_serving *v = s->servings; v; v = v->next)
-        ag_listener_close(v->l);
+        at_once ? ag_listener_close(v->l) : ag_listener_stop(v->l);
     ag__http_server_check_gone(s);
     ag_mutex_unlock(&s->lock);
 }
@@ -266,7 +267,7 @@ int64_t ag_http_stop(ag_http_server *s, ag_time limit_ns) {
     ag_mutex_unlock(&s->lock);
     if (limit)
         ag_sleep(limit / 4 < SETTLE_NS ? limit / 4 : SETTLE_NS);
-    close_listeners(s);
+    stop_listeners(s, limit == 0);
     if (limit)
         drain(s, end, limit / QUIET_PART < QUIET_MAX ? limit / QUIET_PART : QUIET_MAX);
     ag_mutex_lock(&s->lock);

@@ -18,6 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How long handshakes under way have to arrive in the queue after a stop. */
+enum { STOP_NS = 20000000 };
+
 struct ag_listener {
     ag__object object;
     ag__gate gate;
@@ -28,6 +31,7 @@ struct ag_listener {
     bool has_file;    /* Constant. */
     ag__file_id file; /* Constant. */
     char addr[AG__ADDR_TEXT]; /* Constant. */
+    _Atomic bool stopped;     /* Atomic; only grows. Set before the deadline of the stop. */
 };
 
 /* --- Binding. --- */
@@ -183,11 +187,29 @@ int ag_listener_close(ag_listener *l) {
     return 0;
 }
 
+int ag_listener_stop(ag_listener *l) {
+    int r = ag__gate_enter(&l->gate);
+    if (r != 0)
+        return r;
+    r = ag__sock_refuse_new(l->fd, l->tcp);
+    atomic_store(&l->stopped, true);
+    ag__pd_set_deadline(l->pd, AG__READ, ag__os_now() + STOP_NS);
+    if (ag__gate_leave(&l->gate))
+        release(l);
+    return r;
+}
+
 const char *ag_listener_addr(ag_listener *l) {
     return l->addr;
 }
 
 /* --- Accepting. --- */
+
+/* The only deadline of a listener is that of its stop; a context may have one, too. */
+static int wait_error(ag_listener *l, int r) {
+    bool over = r == -ETIMEDOUT && atomic_load(&l->stopped) && ag__ended_here() == 0;
+    return over ? -ECANCELED : r;
+}
 
 static int accept_inside(ag_listener *l, ag_conn *c) {
     for (;;) {
@@ -200,7 +222,9 @@ static int accept_inside(ag_listener *l, ag_conn *c) {
         if (fd == -EAGAIN) {
             int r = ag__pd_wait(l->pd, AG__READ);
             if (r != 0)
-                return r;
+                return wait_error(l, r);
+        } else if (fd == -EINVAL && atomic_load(&l->stopped)) {
+            return -ECANCELED; /* a Unix socket that was shut down, and whose queue is empty */
         } else if (!ag__sock_accept_again(fd)) {
             return fd == -ENOBUFS ? -ENOMEM : fd;
         }

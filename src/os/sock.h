@@ -43,6 +43,9 @@ int ag__sock_new(int kind, bool datagram);
 int ag__sock_bind(int fd, const ag__addr *a);
 /* With the longest queue that the system allows. */
 int ag__sock_listen(int fd);
+/* Lets nobody new into the queue of a listening socket; who is there or in a handshake may go on.
+ */
+int ag__sock_refuse_new(int fd, bool tcp);
 /* Returns the new socket. */
 int ag__sock_accept(int fd);
 /* Whether an accept failed because of that one connection, and the next may be asked for. */

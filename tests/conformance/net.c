@@ -550,6 +550,55 @@ AG_TEST_RUN(a_wish_is_granted_when_the_connection_is_closed) {
 
 /* ---- Limits --------------------------------------------------------------------------------- */
 
+static void stop_loses_nobody(const char *net, const char *addr) {
+    ag_listener *l;
+    ag_conn *c, *clients[20];
+    char buf[4];
+    ag_check_int(ag_listen(net, addr, &l), 0);
+    for (int i = 0; i < 20; i++) {
+        ag_check_int(ag_dial(net, ag_listener_addr(l), &clients[i]), 0);
+        ag_check_int(ag_write(clients[i], "x", 1), 1);
+    }
+    ag_check_int(ag_listener_stop(l), 0);
+    for (int i = 0; i < 20; i++) {
+        ag_check_int(ag_accept(l, &c), 0);
+        ag_check_int(ag_read(c, buf, sizeof buf), 1);
+        ag_unref(c);
+    }
+    ag_check_int(ag_accept(l, &c), -ECANCELED);
+    ag_check_int(ag_accept(l, &c), -ECANCELED);
+    ag_within(300 * AG_MS);
+    int r = ag_dial(net, ag_listener_addr(l), &c);
+    ag_check(r == -ETIMEDOUT || r == -ECONNREFUSED);
+    ag_check_int(ag_listener_close(l), 0);
+    ag_check_int(ag_listener_stop(l), -ECANCELED);
+    for (int i = 0; i < 20; i++)
+        ag_unref(clients[i]);
+    ag_unref(l);
+}
+
+AG_TEST_RUN(a_stopped_listener_gives_who_has_come_and_lets_nobody_in) {
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/aglet-stop-%d", (int)getpid());
+    stop_loses_nobody("tcp", "127.0.0.1:0");
+    stop_loses_nobody("unix", path);
+}
+
+static void stop_later(ag_listener *l) {
+    ag_sleep(AG_MS);
+    ag_listener_stop(l);
+}
+
+AG_TEST_RUN(a_stop_ends_the_wait_for_a_connection) {
+    ag_listener *l;
+    ag_conn *c;
+    ag_check_int(ag_listen("tcp", "127.0.0.1:0", &l), 0);
+    ag_go(stop_later, l);
+    ag_check_int(ag_accept(l, &c), -ECANCELED);
+    eventually(ag_count() == 1);
+    ag_unref(l);
+}
+
 AG_TEST_RUN(accept_without_descriptors_says_so_and_works_again) {
     ag_listener *l;
     ag_conn *client, *server = NULL;

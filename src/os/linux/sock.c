@@ -9,6 +9,7 @@
 #include "os/sock.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -74,6 +75,23 @@ int ag__sock_connect(int fd, const ag__addr *a) {
 
 int ag__sock_shutdown(int fd, int how) {
     RESULT(int, shutdown(fd, how));
+}
+
+int ag__sock_refuse_new(int fd, bool tcp) {
+    if (!tcp) /* unix(7) lets nobody in then, and keeps the queue */
+        return ag__sock_shutdown(fd, SHUT_RD);
+    /* Byte 13 of the TCP header has the flags: a SYN without ACK asks for a connection. What
+     * belongs to handshakes under way goes through. */
+    enum { FLAGS = 13, SYN_ACK = 0x12, SYN = 0x02 };
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    RESULT(int, setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program));
 }
 
 static int name_of(int fd, ag__addr *ret_addr, int (*get)(int, struct sockaddr *, socklen_t *)) {
