@@ -95,7 +95,7 @@ static void until_closed(struct shared *s, int mode) {
 }
 
 AG_TEST_RUN(a_close_ends_all_turns_and_is_released_once) {
-    for (int round = 0; round < 200 / ag_test_slow(); round++) {
+    for (int round = 0; round < 80 / ag_test_slow(); round++) {
         struct shared s = {.done = 0};
         releases = 0;
         for (int i = 0; i < MANY; i++)

@@ -210,8 +210,10 @@ AG__COLD ag__m *ag__enter_slow(ag__m *m) {
     default:
         break;
     }
-    /* The lock waits for a handshake that is under way. */
+    /* The lock waits for a handshake that is under way, which may take the P: not inside yet. */
+    atomic_store_explicit(&m->inside, 0, memory_order_release);
     ag__lock_acquire(&m->hand);
+    atomic_store_explicit(&m->inside, 1, AG__RLX);
     uint32_t revoked = atomic_load_explicit(&m->revoked, AG__RLX);
     if (revoked == AG__TAKEN) {
         atomic_store_explicit(&m->revoked, AG__NONE, AG__RLX);

@@ -8,14 +8,16 @@
  *     the thread                         the monitor, holding m->hand
  *     inside = 1                         revoked = ASKED
  *     light fence                        heavy fence (membarrier)
- *     revoked != NONE?                   inside == 1?  revoked = NONE, leave it alone
- *       take m->hand, look again         else take the P, revoked = TAKEN
+ *     revoked != NONE?                   wait a little for inside == 0
+ *       inside = 0, take m->hand,        inside == 1?  revoked = NONE, leave it alone
+ *       inside = 1, look again           else take the P, revoked = TAKEN
  *
  * One of the two always sees the other, so a P never has two users. The fast side is two plain
- * stores and a load.
+ * stores and a load. A goroutine that calls the runtime all the time and never waits there is
+ * inside at most looks; the monitor meets it as it leaves.
  *
- * When a P is handed on: its thread made no step and is outside the runtime; and
- *   - its CPU clock stood still over two looks: it is blocked; or
+ * When a P is handed on: its thread made no step, and
+ *   - it is outside the runtime and its CPU clock stood still over two looks: it is blocked; or
  *   - it has burnt CPU for 10 ms, and fewer than max_running such threads exist;
  * and somebody could use the P: goroutines are queued, or nobody watches the poller.
  *
@@ -38,7 +40,7 @@ enum {
     BURN = 10000000,
     SUSPICION = 100000000
 };
-enum { QUIET_ROUNDS = 20, IDLE_ROUNDS = 5 };
+enum { QUIET_ROUNDS = 20, IDLE_ROUNDS = 5, LEAVE_SPINS = 200 };
 
 bool ag__hand_on(ag__m *m, int kind) {
     if (!ag__lock_try(&m->hand))
@@ -49,8 +51,14 @@ bool ag__hand_on(ag__m *m, int kind) {
     }
     atomic_store_explicit(&m->revoked, AG__ASKED, AG__RLX);
     ag__fence_heavy();
+    bool inside = true;
     /* Acquire. Partner: the release store in ag__leave: the P is as its thread left it. */
-    if (atomic_load_explicit(&m->inside, memory_order_acquire) || !m->p) {
+    for (int i = 0; i < LEAVE_SPINS && inside; i++) {
+        inside = atomic_load_explicit(&m->inside, memory_order_acquire);
+        if (inside)
+            ag__cpu_pause();
+    }
+    if (inside || !m->p) {
         atomic_store_explicit(&m->revoked, AG__NONE, AG__RLX);
         ag__lock_release(&m->hand);
         return false;
@@ -77,19 +85,24 @@ static bool somebody_wants(ag__p *p) {
 
 /* Looks at one P that made no step since the last look. Returns true if it was handed on. */
 static bool consider(ag__p *p, ag__m *m, int64_t now) {
-    if (atomic_load_explicit(&m->inside, AG__RLX) || !somebody_wants(p)) {
+    if (!somebody_wants(p)) {
         p->seen_rounds = 0;
         p->seen_when = now;
         return false;
     }
-    int64_t cpu = ag__os_thread_cpu(m->tid);
-    bool still = p->seen_rounds > 0 && cpu == p->seen_cpu;
-    if (!still && cpu != p->seen_cpu)
+    bool still = false;
+    if (atomic_load_explicit(&m->inside, AG__RLX)) {
         p->seen_rounds = 0;
-    p->seen_cpu = cpu;
-    p->seen_rounds++;
-    if (still && p->seen_rounds > 2)
-        return ag__hand_on(m, 2);
+    } else {
+        int64_t cpu = ag__os_thread_cpu(m->tid);
+        still = p->seen_rounds > 0 && cpu == p->seen_cpu;
+        if (!still && cpu != p->seen_cpu)
+            p->seen_rounds = 0;
+        p->seen_cpu = cpu;
+        p->seen_rounds++;
+        if (still && p->seen_rounds > 2)
+            return ag__hand_on(m, 2);
+    }
     if (now - p->seen_when < BURN ||
         atomic_load_explicit(&ag__s.detached_running, AG__RLX) >= ag__s.running_max)
         return false;

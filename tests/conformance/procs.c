@@ -134,6 +134,30 @@ AG_TEST_RUN(endless_loops_do_not_starve_the_others) {
     eventually(ag_count() == 1);
 }
 
+static void call_all_the_time(ag_chan(int) c, atomic_int *stop) {
+    while (!atomic_load(stop))
+        ag_try_recv(c, NULL);
+}
+
+static void count_up(atomic_int *n) {
+    atomic_fetch_add(n, 1);
+}
+
+AG_TEST_RUN(goroutines_that_call_the_runtime_and_never_wait_do_not_starve_the_others) {
+    static atomic_int stop, started;
+    ag_chan(int) c = ag_make(int, 1);
+    for (int i = 0; i < ag_procs(0) + 1 && i < 4; i++)
+        ag_go(call_all_the_time, c, &stop);
+    for (int i = 0; i < 3; i++) {
+        ag_go(count_up, &started);
+        ag_sleep(AG_MS);
+    }
+    eventually(atomic_load(&started) == 3);
+    atomic_store(&stop, 1);
+    eventually(ag_count() == 1);
+    ag_unref(c);
+}
+
 static void block_in_read(int fd) {
     char byte;
     ag_check_int(read(fd, &byte, 1), 1);

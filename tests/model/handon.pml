@@ -6,10 +6,11 @@
  * Two threads, one processor, two goroutines, each leaving the runtime ROUNDS times. The monitor
  * tries to move the processor from a thread that runs user code to whoever can use it.
  *
- *     enter     inside = 1; light; if revoked: under hand: TAKEN? then NONE, and it is lost
+ *     enter     inside = 1; light; if revoked: inside = 0; under hand: inside = 1; TAKEN? then
+ *               NONE, and it is lost
  *     leave     inside = 0 (release)
- *     monitor   under hand: revoked = ASKED; heavy; inside == 1: revoked = NONE, give up;
- *               else: the processor is ours; revoked = TAKEN. Then release it
+ *     monitor   under hand: revoked = ASKED; heavy; inside == 1 for long: revoked = NONE, give
+ *               up; else: the processor is ours; revoked = TAKEN. Then release it
  *     block     inside, under hand: revoked = TAKEN; release the processor; leave
  *     release   to an idle thread, or to the idle list: then heavy, and if there is a goroutine
  *               in the global queue: wake
@@ -104,7 +105,9 @@ user: /* user code, outside the runtime */
     :: LOAD(t, REVOKED + t) != NONE -> skip
     fi;
 #ifndef NO_HAND
+    STORE(t, INSIDE + t, 0);
     ACQUIRE(t, HAND + t);
+    STORE(t, INSIDE + t, 1);
 #endif
     r = LOAD(t, REVOKED + t);
     if
