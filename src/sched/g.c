@@ -4,7 +4,8 @@
  *
  * Records are carved from slabs that are never given back while the process lives, so that a
  * dump may look at any record at any time and a stale timer or poller event finds memory of the
- * right type. Each P keeps a list of free ones; batches move to and from a central list.
+ * right type. Each slab is twice as large as the one before, up to 16 MiB. Each P keeps a list of
+ * free ones; batches move to and from a central list.
  *
  * Numbers are handed out in blocks, one block a P, so that starting a goroutine touches no
  * shared line. Main is 1.
@@ -15,41 +16,64 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLAB = 64, ID_BLOCK = 64, NAME_BYTES = 32 };
+enum { ID_BLOCK = 64, NAME_BYTES = 32 };
+#define SLAB_MIN AG__SIZE((size_t)32 << 10, (size_t)4 << 10)
+#define SLAB_MAX ((size_t)16 << 20)
 
 struct slab {
     struct slab *next; /* Constant. */
-    ag__g records[SLAB];
+    uint32_t size;     /* Constant. */
+    /* records[.. used) were handed out at least once. Written under slab_lock. */
+    _Atomic uint32_t used;
+    ag__g records[];
 };
 
 static ag__lock slab_lock;
 static _Atomic(struct slab *) slabs; /* Written under slab_lock; walked without. */
+static size_t slab_bytes;            /* Guarded by slab_lock: of the newest. */
 static ag__g *central;               /* Guarded by slab_lock. */
 static uint32_t central_count;       /* Guarded by slab_lock. */
 
 static bool grow(void) {
-    struct slab *s = calloc(1, sizeof *s);
+    size_t bytes = slab_bytes ? slab_bytes * 2 : SLAB_MIN;
+    if (bytes > SLAB_MAX)
+        bytes = SLAB_MAX;
+    struct slab *s = calloc(1, bytes); /* large ones are mapped, and not touched */
     if (!s)
         return false;
-    for (int i = 0; i < SLAB; i++) {
-        s->records[i].timer.when = INT64_MAX;
-        s->records[i].link = central;
-        central = &s->records[i];
-    }
-    central_count += SLAB;
+    slab_bytes = bytes;
+    s->size = (uint32_t)((bytes - sizeof *s) / sizeof(ag__g));
     s->next = atomic_load_explicit(&slabs, AG__RLX);
-    /* Release: the records are zeroed before a dump sees them. Partner: ag__g_each. */
+    /* Release: next and size come before a dump sees them. Partner: ag__g_each. */
     atomic_store_explicit(&slabs, s, memory_order_release);
     return true;
 }
 
-static AG__COLD ag__g *refill(ag__p *p) {
-    ag__lock_acquire(&slab_lock);
-    if (!central && !grow()) {
-        ag__lock_release(&slab_lock);
-        return NULL;
+/* Makes up to n records of the newest slab usable. Records are not touched before they are
+ * needed: a slab costs address space only. slab_lock held. */
+static void carve(uint32_t n) {
+    struct slab *s = atomic_load_explicit(&slabs, AG__RLX);
+    if (!s || atomic_load_explicit(&s->used, AG__RLX) == s->size) {
+        if (!grow())
+            return;
+        s = atomic_load_explicit(&slabs, AG__RLX);
     }
+    uint32_t from = atomic_load_explicit(&s->used, AG__RLX);
+    uint32_t to = s->size - from < n ? s->size : from + n;
+    for (uint32_t i = to; i-- > from;) {
+        s->records[i].timer.when = INT64_MAX;
+        s->records[i].link = central;
+        central = &s->records[i];
+    }
+    central_count += to - from;
+    atomic_store_explicit(&s->used, to, AG__RLX);
+}
+
+static AG__COLD ag__g *refill(ag__p *p) {
     uint32_t n = p ? AG__G_BATCH : 1;
+    ag__lock_acquire(&slab_lock);
+    if (!central)
+        carve(n);
     ag__g *first = central;
     for (uint32_t i = 1; central && i <= n; i++) {
         ag__g *g = central;
@@ -122,11 +146,13 @@ void ag__g_free(ag__m *m, ag__g *g) {
 
 void ag__g_each(bool (*visit)(ag__g *, void *), void *arg) {
     /* Acquire. Partner: the release store in grow. */
-    for (struct slab *s = atomic_load_explicit(&slabs, memory_order_acquire); s; s = s->next)
-        for (int i = 0; i < SLAB; i++)
+    for (struct slab *s = atomic_load_explicit(&slabs, memory_order_acquire); s; s = s->next) {
+        uint32_t used = atomic_load_explicit(&s->used, AG__RLX);
+        for (uint32_t i = 0; i < used; i++)
             if (atomic_load_explicit(&s->records[i].state, AG__RLX) != AG__G_FREE &&
                 !visit(&s->records[i], arg))
                 return;
+    }
 }
 
 void ag__g_rebuild(void) {
@@ -134,7 +160,8 @@ void ag__g_rebuild(void) {
     central = NULL;
     central_count = 0;
     for (struct slab *s = atomic_load_explicit(&slabs, AG__RLX); s; s = s->next) {
-        for (int i = 0; i < SLAB; i++) {
+        uint32_t used = atomic_load_explicit(&s->used, AG__RLX);
+        for (uint32_t i = 0; i < used; i++) {
             ag__g *g = &s->records[i];
             if (g->flags & AG__GF_LOST)
                 continue;
