@@ -6,14 +6,16 @@
  * pointers, and who takes goroutines here takes them as one. So neither side touches the
  * goroutines, most of which are cold by now; a linked list of them costs a cache miss each.
  *
- * Batches are recycled; a world's end gives them back. Without memory for a batch goroutines queue
- * up behind the batches as a linked list, until that is empty again.
+ * Batches are recycled. They are made in chunks that grow, because small pieces of a heap that
+ * grows cost a change of mappings each, which stops the page faults of all threads; a world's end
+ * gives the chunks back. Without memory for one goroutines queue up behind the batches as a linked
+ * list, until that is empty again.
  */
 #include "sched/inner.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = AG__RING / 2 };
+enum { BATCH = AG__RING / 2, CHUNK_MAX = 1024 };
 
 struct batch {
     struct batch *next;
@@ -21,24 +23,44 @@ struct batch {
     ag__g *items[BATCH];
 };
 
+struct chunk {
+    struct chunk *next; /* Guarded by lock. */
+    struct batch batches[];
+};
+
 static ag__lock lock;
 static struct batch *first, *last, *spare; /* Guarded by lock. */
+static struct chunk *chunks;               /* Guarded by lock. */
+static size_t chunk_size = 1;              /* Guarded by lock: batches of the next chunk. */
 static ag__g *chain;                       /* Guarded by lock: behind the batches, by `link`. */
 static ag__g **chain_end = &chain;         /* Guarded by lock. */
+
+/* Spare batches. The lock is held, and let go meanwhile. False without memory. */
+static AG__COLD bool grow(void) {
+    size_t n = chunk_size;
+    ag__lock_release(&lock);
+    struct chunk *c = malloc(sizeof *c + n * sizeof *c->batches);
+    ag__lock_acquire(&lock);
+    if (!c)
+        return false;
+    chunk_size = n < CHUNK_MAX ? 2 * n : n;
+    c->next = chunks;
+    chunks = c;
+    for (size_t i = n; i-- > 0;) {
+        c->batches[i].next = spare;
+        spare = &c->batches[i];
+    }
+    return true;
+}
 
 /* An empty batch at the end. The lock is held, and may be let go meanwhile. False without memory.
  */
 static bool add_batch(void) {
-    struct batch *b = spare;
-    if (b) {
-        spare = b->next;
-    } else {
-        ag__lock_release(&lock);
-        b = malloc(sizeof *b);
-        ag__lock_acquire(&lock);
-        if (!b)
+    while (!spare)
+        if (!grow())
             return false;
-    }
+    struct batch *b = spare;
+    spare = b->next;
     b->next = NULL;
     b->from = b->to = 0;
     if (last)
@@ -116,15 +138,13 @@ uint32_t ag__global_take(ag__g **ret_items, uint32_t max) {
 
 void ag__global_clear(void) {
     ag__lock_acquire(&lock);
-    while (first || spare) {
-        struct batch *b = first ? first : spare;
-        if (first)
-            first = b->next;
-        else
-            spare = b->next;
-        free(b);
+    while (chunks) {
+        struct chunk *c = chunks;
+        chunks = c->next;
+        free(c);
     }
-    last = NULL;
+    first = last = spare = NULL;
+    chunk_size = 1;
     chain = NULL;
     chain_end = &chain;
     atomic_store_explicit(&ag__s.queue_count, 0, AG__RLX);
