@@ -94,6 +94,9 @@ void ag__os_unreserve(void *addr, size_t bytes);
 /* Makes the page at base + i * stride fault, for i < count. `*mappings` counts mappings spent.
  * Returns 0; -ENOMEM when the mapping budget is used up. */
 int ag__os_guard(void *base, size_t stride, size_t count, int64_t *mappings);
+/* Backs the page at base + i * stride with memory, for i < count, where the system can do that in
+ * one go; else they are backed when touched. */
+void ag__os_populate(void *base, size_t stride, size_t count);
 /* Whether guards cost no mapping (MADV_GUARD_INSTALL, Linux 6.13). */
 bool ag__os_guard_is_free(void);
 int64_t ag__os_mapping_budget(void); /* nine tenths of vm.max_map_count */

@@ -156,7 +156,7 @@ struct ag__m {
     ag__g own_g;             /* of a foreign thread */
 };
 
-enum { AG__RING = AG__SIZE(256, 4), AG__STACK_CACHE = AG__SIZE(16, 2), AG__G_BATCH = 32 };
+enum { AG__RING = AG__SIZE(256, 4), AG__STACK_CACHE = AG__SIZE(32, 2), AG__G_BATCH = 32 };
 
 /* A heap of timers, earliest first, 4 children a node. */
 typedef struct ag__heap_entry {

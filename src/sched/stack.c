@@ -3,19 +3,25 @@
  * stack.c - stacks: reserved in bulk, lazily committed, each with a guard page at its low end.
  *
  *     reservations of address space: 256 MiB, and as much again as there is, up to 1 TiB
- *     | span 64 MiB | span | span | ...                each span serves one slot size
+ *     | span of 64 MiB or more | span | span | ...     each span serves one slot size
  *       | slot | slot | slot | ...
  *         lo                                  hi
  *         [guard page][ grows down   <---  frames ]
  *
- * A span's pages become accessible and its guards are set when it is first needed, in pieces of
- * up to 64 slots, so that a small program pays for little. Slot sizes are powers of two from
- * 16 KiB; a goroutine gets the smallest that holds what it asked for. Slots of the default size
- * are cached by each P, warmest first, and in a central list beyond.
+ * Spans, and the pieces of them that become accessible, grow with what there is already: a small
+ * program pays for little, and one with a million stacks changes mappings, which stops the page
+ * faults of all threads, only now and then. Guards are set when a P takes fresh slots, behind the
+ * lock, together with the first page if many are taken: a page in a batch costs less than its
+ * fault, and they will all be used.
  *
- * Slots go to the central list and come from it in batches. One of each batch is looked at: if
- * it had grown beyond KEEP bytes its cold pages are given back, and what it used is kept as the
- * high-water mark of its size. Whose doing that was, marks.c tells.
+ * Slot sizes are powers of two from 16 KiB; a goroutine gets the smallest that holds what it
+ * asked for. Slots of the default size are cached by each P, warmest first, and in a central list
+ * beyond.
+ *
+ * Slots go to the central list and come from it in batches. One of each batch is looked at: what
+ * it used is kept as the high-water mark of its size, and if that is more than KEEP bytes its cold
+ * pages are given back, and the next of the batch is looked at, too. Over time each slot is. Whose
+ * doing the depth was, marks.c tells.
  *
  * Refused: the whole TiB at once (emulators, and tools that walk address spaces, keep a record of
  * each page of it; a limit on address space refuses it); one mapping per stack (65,530 of them is
@@ -28,14 +34,18 @@
 #include <string.h>
 
 #define SPAN_BYTES ((size_t)64 << 20)
+#define SPAN_MAX ((size_t)1 << 30)
 #define RESERVE_FIRST ((size_t)256 << 20)
-enum { CLASS_MIN_SHIFT = 14, CLASSES = AG__STACK_SIZES, GUARD_BATCH = 64, KEEP = 64 * 1024 };
+enum { CLASS_MIN_SHIFT = 14, CLASSES = AG__STACK_SIZES, KEEP = 64 * 1024 };
+enum { BATCH = AG__STACK_CACHE / 2, COMMIT_MIN = 64, POPULATE_MIN = 16 };
 
 struct class {
     ag__lock lock;
-    char *free;             /* Guarded by lock: linked through `links`. */
-    char *fresh, *end;      /* Guarded by lock: ready slots not yet used. */
-    char *raw, *raw_end;    /* Guarded by lock: the span's part without guards. */
+    struct batch *free; /* Guarded by lock. */
+    /* Guarded by lock: the span's slots that were never used; they are accessible up to
+     * `committed`, and have no guards. */
+    char *fresh, *committed, *end;
+    size_t made;            /* Guarded by lock: slots ever used. */
     _Atomic int64_t in_use; /* Written under lock; counts those in the Ps' caches, too. */
     _Atomic size_t high_water;
     _Atomic uint32_t turn;
@@ -90,43 +100,72 @@ static const char *reserve(size_t need) {
     return NULL;
 }
 
-/* A span, or several for huge slots, for class c. Returns why not, or NULL. */
+/* A span, or several for huge slots, for class k. Spans grow with what the class has already.
+ * Returns why not, or NULL. k->lock held. */
 static const char *new_span(struct class *k, size_t slot) {
-    size_t bytes = slot > SPAN_BYTES ? slot : SPAN_BYTES;
+    size_t least = slot > SPAN_BYTES ? slot : SPAN_BYTES, bytes = least;
+    while (bytes < SPAN_MAX && bytes < k->made * slot)
+        bytes *= 2;
     const char *why = NULL;
     ag__lock_acquire(&region.lock);
-    if ((size_t)(region.end - region.next) < bytes)
-        why = reserve(bytes);
+    if ((size_t)(region.end - region.next) < bytes && (why = reserve(bytes)) != NULL &&
+        bytes > least) {
+        bytes = least;
+        why = (size_t)(region.end - region.next) < bytes ? reserve(bytes) : NULL;
+    }
     if (!why) {
-        k->raw = region.next;
-        k->raw_end = region.next += bytes;
+        k->fresh = k->committed = region.next;
+        k->end = region.next += bytes;
     }
     ag__lock_release(&region.lock);
     return why;
 }
 
-/* Makes some more slots of k ready. Returns why not, or NULL; then it may be tried again. k->lock
- * held. */
-static const char *prepare(struct class *k, size_t slot) {
-    const char *why = k->raw == k->raw_end ? new_span(k, slot) : NULL;
-    if (why)
-        return why;
-    size_t left = (size_t)(k->raw_end - k->raw) / slot;
-    size_t n = left < GUARD_BATCH ? left : GUARD_BATCH;
-    if (ag__os_commit(k->raw, n * slot) != 0)
-        return "memory can't be committed (vm.overcommit_memory, cgroup limit)";
-    ag__lock_acquire(&region.lock);
-    int r = ag__os_guard(k->raw, slot, n, &region.mappings);
-    ag__lock_release(&region.lock);
-    if (r != 0)
-        return "its guard page needs a mapping; raise the sysctl vm.max_map_count";
-    k->fresh = k->raw;
-    k->end = k->raw += n * slot;
+/* Makes some more of the span accessible: as much as the class has already, so that calls that
+ * change mappings are rare. Returns why not, or NULL. k->lock held. */
+static const char *commit(struct class *k, size_t slot) {
+    size_t left = (size_t)(k->end - k->committed) / slot;
+    size_t n = k->made > COMMIT_MIN ? k->made : COMMIT_MIN;
+    if (n > left)
+        n = left;
+    while (ag__os_commit(k->committed, n * slot) != 0) {
+        if (n == 1)
+            return "memory can't be committed (vm.overcommit_memory, cgroup limit)";
+        n /= 2;
+    }
+    k->committed += n * slot;
     return NULL;
 }
 
-static char **link_of(char *lo, size_t slot) {
-    return (char **)(lo + slot) - 1;
+/* Slots that were never used, without guards yet: up to `want`, and few as long as the program has
+ * few. Returns why not, or NULL; then it may be tried again. k->lock held. */
+static const char *carve(struct class *k, size_t slot, uint32_t want, char **ret_lo,
+                         uint32_t *ret_n) {
+    const char *why = k->fresh == k->end ? new_span(k, slot) : NULL;
+    if (!why && k->fresh == k->committed)
+        why = commit(k, slot);
+    if (why)
+        return why;
+    size_t left = (size_t)(k->committed - k->fresh) / slot, n = k->made / 4 + 1;
+    n = n < want ? n : want;
+    n = n < left ? n : left;
+    *ret_lo = k->fresh;
+    *ret_n = (uint32_t)n;
+    k->fresh += n * slot;
+    k->made += n;
+    return NULL;
+}
+
+/* Free slots, noted at the top of the first of them. Who takes them reads this alone: most have
+ * left the caches, and a list from each to the next would cost a miss each. */
+struct batch {
+    struct batch *next;
+    uint32_t count;
+    char *slots[BATCH];
+};
+
+static struct batch *batch_at(char *lo, size_t slot) {
+    return (struct batch *)(lo + slot) - 1;
 }
 
 static bool under_valgrind; /* Constant after the first world's start. */
@@ -135,35 +174,74 @@ static bool under_valgrind; /* Constant after the first world's start. */
 static void announce(char *lo, size_t slot) {
     if (AG__UNLIKELY(under_valgrind)) {
         ag__vg_stack(lo, lo + slot);
-        ag__vg_off_limits(lo, slot - sizeof(char *));
+        ag__vg_off_limits(lo, slot - sizeof(struct batch));
     }
 }
 
-/* Takes up to `want` slots, at least one. */
-static uint32_t take_central(int c, char **ret_slots, uint32_t want) {
+/* Sets the guards of n fresh slots, which are the caller's already: no lock is held but for the
+ * count of mappings, where guards need them. Returns why not, or NULL. */
+static const char *make_ready(char *lo, size_t slot, uint32_t n) {
+    bool counted = !ag__os_guard_is_free();
+    if (counted)
+        ag__lock_acquire(&region.lock);
+    int r = ag__os_guard(lo, slot, n, &region.mappings);
+    if (counted)
+        ag__lock_release(&region.lock);
+    if (r != 0)
+        return "its guard page needs a mapping; raise the sysctl vm.max_map_count";
+    /* A program that needs that many will use all of them: one call instead of n faults. */
+    if (n >= POPULATE_MIN)
+        ag__os_populate(lo + slot - ag__os_page(), slot, n);
+    for (uint32_t i = 0; i < n; i++)
+        announce(lo + i * slot, slot);
+    return NULL;
+}
+
+/* Fresh slots whose guards were refused: the next one tries again, if nobody came between. */
+static void put_back(struct class *k, size_t slot, char *lo, uint32_t n) {
+    ag__lock_acquire(&k->lock);
+    if (k->fresh == lo + n * slot) {
+        k->fresh = lo;
+        k->made -= n;
+    }
+    atomic_store_explicit(&k->in_use, k->in_use - n, AG__RLX);
+    ag__lock_release(&k->lock);
+}
+
+/* Takes up to `want` slots, at least one. Returns why not, or NULL. */
+static const char *take_central(int c, uint32_t want, char **ret_slots, uint32_t *ret_n) {
     struct class *k = &region.classes[c];
     size_t slot = class_bytes(c);
-    uint32_t n = 0;
+    uint32_t n = 0, fresh = 0;
+    char *lo = NULL;
+    const char *why = NULL;
     ag__lock_acquire(&k->lock);
-    for (; n < want && k->free; n++) {
-        ret_slots[n] = k->free;
-        k->free = *link_of(k->free, slot);
+    struct batch *b = k->free;
+    if (b) {
+        while (n < want && b->count > 1)
+            ret_slots[n++] = b->slots[--b->count];
+        if (n < want) {
+            ret_slots[n++] = b->slots[0];
+            k->free = b->next;
+        }
+    } else {
+        why = carve(k, slot, want, &lo, &fresh);
     }
-    if (n == 0) {
-        const char *why = k->fresh == k->end ? prepare(k, slot) : NULL;
-        if (why)
-            no_stack(why);
-        announce(k->fresh, slot);
-        ret_slots[n++] = k->fresh;
-        k->fresh += slot;
-    }
-    atomic_store_explicit(&k->in_use, k->in_use + n, AG__RLX);
+    atomic_store_explicit(&k->in_use, k->in_use + n + fresh, AG__RLX);
     ag__lock_release(&k->lock);
-    return n;
+    if (fresh > 0 && (why = make_ready(lo, slot, fresh)) != NULL)
+        put_back(k, slot, lo, fresh);
+    if (why)
+        return why;
+    for (uint32_t i = 0; i < fresh; i++)
+        ret_slots[n++] = lo + (fresh - 1 - i) * slot;
+    *ret_n = n;
+    return NULL;
 }
 
-/* Asks the system how much of the slot is backed, notes it, and gives cold pages back. */
-static void trim(struct class *k, char *lo, size_t slot) {
+/* Asks the system how much of the slot is backed, notes it, and gives cold pages back. True when
+ * there were some. */
+static bool trim(struct class *k, char *lo, size_t slot) {
     size_t page = ag__os_page();
     size_t used = ag__os_resident_top(lo + page, slot - page);
     size_t high = atomic_load_explicit(&k->high_water, AG__RLX);
@@ -171,32 +249,39 @@ static void trim(struct class *k, char *lo, size_t slot) {
         atomic_store_explicit(&k->high_water, used, AG__RLX);
     if (used > KEEP)
         ag__os_discard(lo + page, slot - page - KEEP);
+    return used > KEEP;
 }
 
+/* 0 < n <= BATCH. */
 static void give_central(int c, char *const *slots, uint32_t n) {
     struct class *k = &region.classes[c];
     size_t slot = class_bytes(c);
-    /* One of a batch is looked at; over time each slot is. */
-    if (slot > KEEP && n > 0)
-        trim(k, slots[atomic_fetch_add_explicit(&k->turn, 1, AG__RLX) % n], slot);
-    ag__lock_acquire(&k->lock);
-    for (uint32_t i = 0; i < n; i++) {
-        *link_of(slots[i], slot) = k->free;
-        k->free = slots[i];
+    if (slot > KEEP) {
+        uint32_t at = atomic_fetch_add_explicit(&k->turn, 1, AG__RLX);
+        for (uint32_t i = 0; i < n && trim(k, slots[(at + i) % n], slot); i++)
+            continue;
     }
+    struct batch *b = batch_at(slots[0], slot);
+    b->count = n;
+    memcpy(b->slots, slots, n * sizeof *slots);
+    ag__lock_acquire(&k->lock);
+    b->next = k->free;
+    k->free = b;
     atomic_store_explicit(&k->in_use, k->in_use - n, AG__RLX);
     ag__lock_release(&k->lock);
 }
 
 static int default_class; /* Constant while a world runs. */
 
-/* Tells ASan and valgrind whether the slot belongs to a goroutine. The link at its top is ours. */
+/* Tells ASan and valgrind whether the slot belongs to a goroutine. A batch at its top is ours. */
 static inline void mark_used(char *lo, int c, bool used) {
+    (void)lo;
+    (void)c;
+    (void)used;
 #if AG__ASAN
-    char *low = lo + ag__os_page(), *high = (char *)link_of(lo, class_bytes(c));
-    if (used)
-        __asan_unpoison_memory_region(low, (size_t)(high - low));
-    else
+    char *low = lo + ag__os_page(), *high = (char *)batch_at(lo, class_bytes(c));
+    __asan_unpoison_memory_region(low, class_bytes(c) - ag__os_page());
+    if (!used)
         __asan_poison_memory_region(low, (size_t)(high - low));
 #else
     if (AG__UNLIKELY(under_valgrind)) {
@@ -204,7 +289,7 @@ static inline void mark_used(char *lo, int c, bool used) {
         if (used) /* the rest becomes valid as the stack grows */
             ag__vg_new_memory(hi - ag__os_page(), ag__os_page());
         else
-            ag__vg_off_limits(low, (size_t)((char *)link_of(lo, class_bytes(c)) - low));
+            ag__vg_off_limits(low, (size_t)((char *)batch_at(lo, class_bytes(c)) - low));
     }
 #endif
 }
@@ -212,17 +297,31 @@ static inline void mark_used(char *lo, int c, bool used) {
 int ag__stack_init(void) {
     default_class = class_of(ag__s.stack_size);
     under_valgrind = ag__vg_here();
-    struct class *k = &region.classes[default_class];
-    ag__lock_acquire(&k->lock);
-    const char *why = k->free || k->fresh != k->end ? NULL : prepare(k, class_bytes(default_class));
-    ag__lock_release(&k->lock);
-    return why ? -ENOMEM : 0;
+    char *lo;
+    uint32_t n;
+    if (take_central(default_class, 1, &lo, &n) != NULL)
+        return -ENOMEM;
+    mark_used(lo, default_class, false);
+    give_central(default_class, &lo, 1);
+    return 0;
 }
 
 /* Stacks lie a power of two apart, so their tops would all compete for the same few places of the
  * caches: neighbours begin a few lines deeper, within the same page. */
 static inline size_t colour(const char *lo, int c) {
     return ((uintptr_t)lo / class_bytes(c)) % 16 * 128;
+}
+
+static AG__COLD void refill(ag__p *p) {
+    const char *why = take_central(default_class, BATCH, p->stacks, &p->stack_count);
+    if (why)
+        no_stack(why);
+    /* First frames will lie there soon; asked for together the misses overlap. */
+    for (uint32_t i = 0; i < p->stack_count; i++) {
+        char *top = p->stacks[i] + class_bytes(default_class) - colour(p->stacks[i], default_class);
+        for (int line = 1; line <= 4; line++)
+            __builtin_prefetch(top - line * AG__CACHE_LINE, 1);
+    }
 }
 
 void ag__stack_bind(ag__m *m, ag__g *g) {
@@ -232,10 +331,13 @@ void ag__stack_bind(ag__m *m, ag__g *g) {
     char *lo;
     if (!custom && p) {
         if (AG__UNLIKELY(p->stack_count == 0))
-            p->stack_count = take_central(c, p->stacks, AG__STACK_CACHE / 2);
+            refill(p);
         lo = p->stacks[--p->stack_count];
     } else {
-        take_central(c, &lo, 1);
+        uint32_t n;
+        const char *why = take_central(c, 1, &lo, &n);
+        if (why)
+            no_stack(why);
     }
     g->stack_lo = lo;
     g->stack_hi = lo + class_bytes(c);
@@ -263,16 +365,19 @@ void ag__stack_release(ag__m *m, ag__g *g) {
     }
     if (AG__UNLIKELY(p->stack_count == AG__STACK_CACHE)) {
         /* The coldest half goes. */
-        give_central(c, p->stacks, AG__STACK_CACHE / 2);
-        p->stack_count = AG__STACK_CACHE / 2;
-        memmove(p->stacks, p->stacks + AG__STACK_CACHE / 2, p->stack_count * sizeof *p->stacks);
+        give_central(c, p->stacks, BATCH);
+        p->stack_count = AG__STACK_CACHE - BATCH;
+        memmove(p->stacks, p->stacks + BATCH, p->stack_count * sizeof *p->stacks);
     }
     p->stacks[p->stack_count++] = lo;
 }
 
 void ag__stack_p_drop(ag__p *p) {
-    give_central(default_class, p->stacks, p->stack_count);
-    p->stack_count = 0;
+    while (p->stack_count > 0) {
+        uint32_t n = p->stack_count < BATCH ? p->stack_count : BATCH;
+        p->stack_count -= n;
+        give_central(default_class, p->stacks + p->stack_count, n);
+    }
 }
 
 int ag__stack_sizes(ag__stack_size_info ret_sizes[AG__STACK_SIZES]) {

@@ -24,6 +24,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 size_t ag__os_page(void) {
     static size_t page;
@@ -88,7 +91,9 @@ bool ag__os_guard_is_free(void) {
     return __atomic_load_n(&guard_kind, __ATOMIC_ACQUIRE) == 1;
 }
 
-static int guard_markers(char *base, size_t stride, size_t count) {
+/* One advice for the page at base + i * stride, i < count. Returns how many pages took it before
+ * the kernel refused one. */
+static size_t advise_pages(char *base, size_t stride, size_t count, int advice) {
     enum { BATCH = 64 };     /* small: this may run on a goroutine's stack */
     const int self = -10001; /* PIDFD_SELF_THREAD_GROUP, Linux 6.14 */
     size_t page = ag__os_page();
@@ -100,20 +105,29 @@ static int guard_markers(char *base, size_t stride, size_t count) {
             v[i].iov_base = base + (done + i) * stride;
             v[i].iov_len = page;
         }
-        /* A kernel that does not know the name answers EBADF and gets the calls one by one. */
         ssize_t r = -1;
         if (!ag__vg_here()) /* which complains about calls that it does not know */
-            r = syscall(SYS_process_madvise, self, v, n, MADV_GUARD_INSTALL, 0);
-        if (r == (ssize_t)(n * page)) {
-            done += n;
-            continue;
-        }
-        for (size_t i = 0; i < n; i++)
-            if (madvise(v[i].iov_base, page, MADV_GUARD_INSTALL) != 0)
-                return -errno;
+            r = syscall(SYS_process_madvise, self, v, n, advice, 0);
+        if (r != (ssize_t)(n * page))
+            return done + (r > 0 ? (size_t)r / page : 0);
         done += n;
     }
+    return done;
+}
+
+static int guard_markers(char *base, size_t stride, size_t count) {
+    /* A kernel that does not know the name answers EBADF and gets the calls one by one. */
+    size_t done = advise_pages(base, stride, count, MADV_GUARD_INSTALL);
+    for (; done < count; done++)
+        if (madvise(base + done * stride, ag__os_page(), MADV_GUARD_INSTALL) != 0)
+            return -errno;
     return 0;
+}
+
+void ag__os_populate(void *base, size_t stride, size_t count) {
+    int saved = errno;
+    advise_pages(base, stride, count, MADV_POPULATE_WRITE);
+    errno = saved;
 }
 
 int ag__os_guard(void *base, size_t stride, size_t count, int64_t *mappings) {
