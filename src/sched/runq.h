@@ -55,6 +55,36 @@ static inline void ag__rq_push(ag__p *p, ag__g *g) {
 }
 
 /*
+ * The queue knows who runs soon, and those who waited long have left the caches and the TLB. So
+ * every NEAR runs the next NEAR are asked for: together, because then their misses overlap (one
+ * by one 0.7 us each on a machine with nested page tables, eight together 0.2). First the
+ * records, a round later the tops of the stacks, of which the records tell. Owner section open.
+ */
+enum { AG__NEAR = AG__SIZE(8, 2) };
+
+static inline void ag__rq_lines_come_near(const void *at) {
+    for (int i = 0; i < 4; i++)
+        __builtin_prefetch((const char *)at + i * AG__CACHE_LINE, 1);
+}
+
+/* The oldest, from `head` on. */
+static inline void ag__rq_oldest_come_near(ag__p *p, uint32_t head) {
+    for (uint32_t i = 0; i < AG__NEAR; i++) {
+        const ag__g *soon = atomic_load_explicit(&p->ring[(head + i) % AG__RING], AG__RLX);
+        if (soon->sp)
+            ag__rq_lines_come_near(soon->sp);
+    }
+    for (uint32_t i = AG__NEAR; i < 2 * AG__NEAR; i++)
+        ag__rq_lines_come_near(atomic_load_explicit(&p->ring[(head + i) % AG__RING], AG__RLX));
+}
+
+/* The youngest, from `tail` down: never run, most of them. */
+static inline void ag__rq_youngest_come_near(ag__p *p, uint32_t tail) {
+    for (uint32_t i = 1; i <= AG__NEAR; i++)
+        ag__rq_lines_come_near(atomic_load_explicit(&p->ring[(tail - i) % AG__RING], AG__RLX));
+}
+
+/*
  * Owner section open. `next` first, but not for ever while others queue. Then the youngest, as long
  * as it was never run: it is warm in the cache, takes over the stack of who ends, and running it
  * to its end keeps the number of goroutines that are half done, and so of stacks, small. Every
@@ -75,11 +105,15 @@ static inline ag__g *ag__rq_pop(ag__p *p) {
     g = atomic_load_explicit(&p->ring[(tail - 1) % AG__RING], AG__RLX);
     if (!g->stack_lo && ++p->youngest_runs < YOUNGEST_MAX) {
         atomic_store_explicit(&p->tail, tail - 1, AG__RLX);
+        if (tail % AG__NEAR == 0 && tail - head > AG__NEAR)
+            ag__rq_youngest_come_near(p, tail - 1);
         return g;
     }
     p->youngest_runs = 0;
     g = atomic_load_explicit(&p->ring[head % AG__RING], AG__RLX);
     atomic_store_explicit(&p->head, head + 1, AG__RLX);
+    if (head % AG__NEAR == 0 && tail - head > 2 * AG__NEAR)
+        ag__rq_oldest_come_near(p, head + 1);
     return g;
 }
 
