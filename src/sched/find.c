@@ -19,12 +19,15 @@
  * futex, bounded by the earliest timer if the poller's sleeper can't serve it.
  *
  * `next` of another P is robbed only if it lay there for STEAL_NEXT_NS while that P made no
- * step: a goroutine there usually runs within the microsecond.
+ * step: a goroutine there usually runs within the microsecond. And a P that was robbed is left
+ * alone for ROB_REST times as long as that took: the heavy fence costs both sides microseconds, in
+ * a virtual machine tens of them, and a loot that is used up sooner was not worth it.
  */
 #include "sched/inner.h"
 #include "sched/procs.h"
 
 enum { STEAL_NEXT_NS = 30000, GRAB_SPINS = 2000 };
+enum { ROB_REST = 4, ROB_REST_MAX_NS = 500000 };
 
 /* --- Queues. --- */
 
@@ -94,12 +97,27 @@ static ag__g *local_get(ag__p *p) {
     return g;
 }
 
+/* What a searching thread remembers between its rounds. */
+struct search {
+    int64_t now, end;
+    struct {
+        uint32_t tick;
+        int64_t since;
+    } seen[AG__SIZE(16, 2)];
+};
+
 /* Robs half of v's queue, and its `next` if take_next. Returns one, the rest goes to p. */
-static ag__g *rob(ag__p *p, ag__p *v, bool take_next) {
+static ag__g *rob(struct search *s, ag__p *p, ag__p *v, bool take_next) {
     ag__g *loot[AG__RING / 2 + 1];
     uint32_t n = 0, expect = 0;
     if (ag__rq_len(v) == 0 && !(take_next && atomic_load_explicit(&v->next, AG__RLX)))
         return NULL;
+    int64_t rests_until = atomic_load_explicit(&v->rests_until, AG__RLX);
+    if (s->now < rests_until) {
+        if (s->end < rests_until)
+            s->end = rests_until;
+        return NULL;
+    }
     if (!atomic_compare_exchange_strong_explicit(&v->thief, &expect, 1, memory_order_acquire,
                                                  memory_order_relaxed))
         return NULL;
@@ -119,6 +137,9 @@ static ag__g *rob(ag__p *p, ag__p *v, bool take_next) {
             loot[n++] = next;
         }
     }
+    int64_t now = ag__os_now(), rest = ROB_REST * (now - s->now);
+    rest = rest < ROB_REST_MAX_NS ? rest : ROB_REST_MAX_NS;
+    atomic_store_explicit(&v->rests_until, now + rest, AG__RLX);
     atomic_store_explicit(&v->thief, 0, memory_order_release);
     if (n == 0)
         return NULL;
@@ -129,15 +150,6 @@ static ag__g *rob(ag__p *p, ag__p *v, bool take_next) {
     ag__rq_close(p);
     return loot[0];
 }
-
-/* What a searching thread remembers between its rounds. */
-struct search {
-    int64_t now;
-    struct {
-        uint32_t tick;
-        int64_t since;
-    } seen[AG__SIZE(16, 2)];
-};
 
 static bool next_is_old(struct search *s, ag__p *v) {
     int slot = v->index % (int)(sizeof s->seen / sizeof *s->seen);
@@ -157,7 +169,7 @@ static ag__g *steal(ag__m *m, ag__p *p, struct search *s) {
         ag__p *v = ag__s.p_all[at];
         if (v == p)
             continue;
-        ag__g *g = rob(p, v, next_is_old(s, v));
+        ag__g *g = rob(s, p, v, next_is_old(s, v));
         if (g)
             return g;
         if (atomic_load_explicit(&v->heap.first, AG__RLX) <= s->now) {
@@ -508,7 +520,7 @@ static bool may_search(ag__m *m) {
 /* Robs and spins for a while. */
 static ag__g *search(ag__m *m, ag__p *p) {
     struct search s = {.now = ag__os_now()};
-    int64_t end = s.now + ag__s.spin_ns;
+    s.end = s.now + ag__s.spin_ns;
     for (int round = 0;; round++) {
         ag__g *g = steal(m, p, &s);
         if (g || (g = global_get(p, AG__RING / 2)) != NULL)
@@ -520,7 +532,7 @@ static ag__g *search(ag__m *m, ag__p *p) {
             if ((g = local_get(p)) != NULL)
                 return g;
         }
-        if (s.now >= end || atomic_load_explicit(&ag__s.stopping, AG__RLX))
+        if (s.now >= s.end || atomic_load_explicit(&ag__s.stopping, AG__RLX))
             return NULL;
         for (int i = 0; i < 20; i++)
             ag__cpu_pause();

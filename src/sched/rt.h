@@ -201,6 +201,7 @@ struct ag__p {
     _Atomic(ag__g *) ring[AG__RING];
 
     _Alignas(AG__CACHE_LINE) _Atomic uint32_t thief;
+    _Atomic int64_t rests_until; /* Relaxed; written by who holds `thief`: nobody robs it before. */
     ag__heap heap;
     /* The monitor's. */
     uint32_t seen_tick;
