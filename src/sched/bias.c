@@ -25,6 +25,9 @@ AG__COLD void ag__bias_lock_shared(ag__m *m, ag__bias *b) {
         if (owner != p) {
             ag__fence_heavy();
             ag__bias_wait_out(owner);
+            atomic_store_explicit(&owner->bias_doubts, AG__DOUBTS, AG__RLX);
+            if (p)
+                atomic_store_explicit(&p->bias_doubts, AG__DOUBTS, AG__RLX);
         }
         b->streak = 0;
         if (b->lost < AG__LOST_MAX)

@@ -14,7 +14,9 @@
  *     ... p->bias_in = 0 (release)       inside, with b->lock, as an ordinary lock
  *
  * After that the lock is an ordinary one, until one P has taken it several times in a row, when
- * it is biased again; each revocation doubles how often that must be.
+ * it is biased again; each revocation doubles how often that must be. A revocation costs as much as
+ * a thousand cheap entries, and where there was one there will be more: the next AG__DOUBTS locks
+ * made by either P are ordinary ones at first.
  *
  * Rules. The holder is inside the runtime; a lock it holds while it waits in here is never taken
  * inside a section. The section of a biased lock ends with p->bias_in = 0, for all biased locks of
@@ -33,12 +35,20 @@ typedef struct ag__bias {
 } ag__bias;
 
 enum { AG__STREAK = AG__SIZE(4, 1), AG__LOST_MAX = 12 };
+enum { AG__DOUBTS = AG__SIZE(64, 2), AG__LOST_IN_DOUBT = 3 };
 
 void ag__bias_lock_shared(ag__m *m, ag__bias *b);
 
 /* For a new lock, before anybody else sees it. A zeroed one works, too, unbiased at first. */
 static inline void ag__bias_init(ag__bias *b, ag__m *m) {
-    atomic_store_explicit(&b->owner, m->p, AG__RLX);
+    ag__p *p = m->p;
+    uint32_t doubts = p ? atomic_load_explicit(&p->bias_doubts, AG__RLX) : 0;
+    if (AG__LIKELY(doubts == 0)) {
+        atomic_store_explicit(&b->owner, p, AG__RLX);
+        return;
+    }
+    atomic_store_explicit(&p->bias_doubts, doubts - 1, AG__RLX);
+    b->lost = AG__LOST_IN_DOUBT;
 }
 
 /* Waits until p's thread is in no section that began before the caller's heavy fence. */

@@ -181,8 +181,9 @@ struct ag__p {
 
     /* The local queue. Plain inside an open owner section or while holding `thief`; see runq.h. */
     _Atomic uint32_t owner_in;
-    _Atomic uint32_t bias_in; /* this P's thread holds biased locks; see bias.h */
-    _Atomic uint32_t tick;    /* Written by the owner: goroutines run. */
+    _Atomic uint32_t bias_in;     /* this P's thread holds biased locks; see bias.h */
+    _Atomic uint32_t bias_doubts; /* Relaxed: so many new locks are not biased; see bias.h */
+    _Atomic uint32_t tick;        /* Written by the owner: goroutines run. */
     _Atomic(ag__g *) next;
     _Atomic uint32_t head, tail;
     _Atomic uint32_t credit; /* a wake-up for `next` alone is allowed; given by the monitor */
