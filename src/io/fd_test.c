@@ -287,6 +287,17 @@ AG_TEST_RUN(a_read_of_a_file_is_short_at_its_end_only) {
     free(back);
 }
 
+AG_TEST_RUN(a_pipe_read_as_a_file_gives_what_it_has) {
+    int ends[2];
+    char buf[8];
+    ag_check_int(pipe2(ends, O_CLOEXEC), 0);
+    ag_check_int(write(ends[1], "abc", 3), 3);
+    ag_check_int(ag_file_read(ends[0], buf, sizeof buf), 3);
+    ag_check_mem(buf, "abc", 3);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void put(int fd, const char *text) {
     ag_sleep(2 * AG_MS);
     ag_check_int(write(fd, text, strlen(text)), (ssize_t)strlen(text));

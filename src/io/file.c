@@ -3,10 +3,10 @@
  * file.c - files, which no poller can watch: a disk takes its time inside the call.
  *
  * What is in the system's cache is read at once; everything else runs with the processor handed
- * on. A read that was served from the cache in part asks for the rest, so that a short read means
- * what it means for read(2). Reads of more than CACHED_MAX are handed on without asking: copying
- * takes its time, too. For who must not wait any more, all but the cache is a wait; a call that is
- * in the kernel already goes on to its end.
+ * on. A read of a file that was served from the cache in part asks for the rest, so that a short
+ * read means what it means for read(2); a pipe or a terminal gives what it has. Reads of more than
+ * CACHED_MAX are handed on without asking: copying takes its time, too. For who must not wait any
+ * more, all but the cache is a wait; a call that is in the kernel already goes on to its end.
  */
 #include "os/file.h"
 #include "io/io.h"
@@ -32,6 +32,8 @@ ssize_t ag_file_read(int fd, void *buf, size_t n) {
     if (got == -EBADF || got == 0 || got == (ssize_t)n)
         return got;
     size_t have = got > 0 ? (size_t)got : 0;
+    if (have > 0 && !ag__file_is_regular(fd))
+        return got;
     int ended = ag__ended_here();
     if (ended != 0)
         return have > 0 ? (ssize_t)have : ended;
