@@ -56,6 +56,13 @@ JOBS = [
         peers=GO_ONLY),
     Job("rwmutex", 2, (10_000_000, 100), (MILLION, 100), {"rwmutex": "read lock, 100 goroutines"},
         tag="100", peers=GO_ONLY),
+    *[Job("primitives", p, (MILLION,), (200_000,), {
+        "sem": "semaphore, free, acquire and release",
+        "sem_busy": "semaphore of 10, 100 goroutines, each time",
+        "cond": "condition broadcast to 1,000, each",
+        "flight": "single flight of 1,000, each",
+        "pool": "pool, get and put",
+    }, peers=GO_ONLY) for p in (1, 2)],
     *_both("ring", (2_000_000,), (300_000,), "thread ring of 503, per hop",
            fewer={"boost": (500_000,)}),
     *_both("skynet", (MILLION,), (MILLION,), "skynet 1,000,000", not_quick=("boost",)),

@@ -170,12 +170,12 @@ AG_API void ag_cond_broadcast(ag_cond *c);
  * waits.
  */
 typedef struct ag_sem {
-    uint32_t ag__lock, ag__pad;
+    void *ag__bias[3];
     int64_t ag__size, ag__taken;
     void *ag__head, *ag__tail;
 } ag_sem;
 #define AG_SEM_INIT(n)                                                                             \
-    { 0, 0, (n), 0, 0, 0 }
+    { {0, 0, 0}, (n), 0, 0, 0 }
 
 /** Gives it the size n, all of it free. Before first use, or while nobody uses it.
  * Panics: `semaphore: negative size`. */

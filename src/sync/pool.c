@@ -6,7 +6,9 @@
  * while its thread is inside the runtime nobody can take the P away. It needs the depot, which has
  * a lock, only when both are empty or both are full, and then trades a whole magazine; with two of
  * them that is at most once in ROUNDS calls, whatever the order of gets and puts. So what one P
- * puts another one gets. Threads without a P use the depot's own pair, under its lock.
+ * puts another one gets. One more lies beside them, `warm`: a get after a put waits for one store,
+ * not for a magazine's count and its item one after the other. Threads without a P use the depot's
+ * own pair, under its lock.
  *
  * Go empties a pool after two collections. Here the depot notes the fewest full magazines it had
  * during a period: so many were not needed, and are destroyed at its end, that is with the next
@@ -29,6 +31,7 @@ struct magazine {
 
 /* Of a P: its thread's, inside the runtime. The depot's own: guarded by its lock. */
 struct pair {
+    void *warm; /* not in the depot's own */
     struct magazine *loaded, *before;
 };
 
@@ -66,7 +69,7 @@ static AG__COLD struct depot *new_depot(struct pool *pool) {
         return NULL;
     *d = (struct depot){.shards = shards};
     for (int i = 0; i < shards; i++)
-        d->shard[i].pair = (struct pair){NULL, NULL};
+        d->shard[i].pair = (struct pair){NULL, NULL, NULL};
     if (atomic_compare_exchange_strong(&pool->depot, &there, d))
         return d;
     free(d);
@@ -159,14 +162,16 @@ static bool make_room(struct depot *d, struct pair *at, void *item) {
 
 /* --- The public functions. --- */
 
+static void destroy_one(const struct pool *pool, void *item) {
+    AG__HB_ACQUIRE(item);
+    pool->destroy(item);
+}
+
 static void destroy_all(const struct pool *pool, struct magazine *list) {
     for (struct magazine *x; (x = list) != NULL;) {
         list = x->next;
-        while (pool->destroy && x->count > 0) {
-            void *item = x->items[--x->count];
-            AG__HB_ACQUIRE(item);
-            pool->destroy(item);
-        }
+        while (pool->destroy && x->count > 0)
+            destroy_one(pool, x->items[--x->count]);
         free(x);
     }
 }
@@ -189,17 +194,19 @@ static AG__COLD ag__m *get_slow(ag__m *m, struct pool *pool, struct depot *d, st
     return m;
 }
 
-void *ag_pool_get(ag_pool *public) {
-    struct pool *pool = (struct pool *)public;
-    /* Acquire. Partner: the exchange of new_depot. */
-    struct depot *d = atomic_load_explicit(&pool->depot, memory_order_acquire);
+/* Nothing is warm. */
+static AG__COLD void *get_cold(struct pool *pool, struct depot *d) {
     void *item = NULL;
-    if (AG__LIKELY(d != NULL)) {
+    if (d) {
         ag__m *m = ag__enter();
         struct pair *at = pair_of(m, d);
-        if (AG__LIKELY(at != NULL))
+        if (at && at->warm) {
+            item = at->warm;
+            at->warm = NULL;
+        } else if (at) {
             item = pop(at);
-        if (AG__UNLIKELY(!item))
+        }
+        if (!item)
             m = get_slow(m, pool, d, at, &item);
         ag__leave(m);
     }
@@ -208,6 +215,25 @@ void *ag_pool_get(ag_pool *public) {
     else if (pool->create)
         item = pool->create();
     return item;
+}
+
+void *ag_pool_get(ag_pool *public) {
+    struct pool *pool = (struct pool *)public;
+    /* Acquire. Partner: the exchange of new_depot. */
+    struct depot *d = atomic_load_explicit(&pool->depot, memory_order_acquire);
+    if (AG__LIKELY(d != NULL)) {
+        ag__m *m = ag__enter();
+        struct pair *at = pair_of(m, d);
+        void *item = at ? at->warm : NULL;
+        if (AG__LIKELY(item != NULL)) {
+            at->warm = NULL;
+            ag__leave(m);
+            AG__HB_ACQUIRE(item);
+            return item;
+        }
+        ag__leave(m);
+    }
+    return get_cold(pool, d);
 }
 
 /* Neither magazine of this P has room, or the pair is the depot's. False: no empty one there. */
@@ -240,28 +266,35 @@ static bool add_empty(struct depot *d) {
     return true;
 }
 
+/* There is something warm already. */
+static AG__COLD void put_cold(struct pool *pool, struct depot *d, void *item) {
+    if (!d)
+        d = new_depot(pool);
+    bool kept = false;
+    while (d && !(kept = put_slow(pool, d, item)))
+        if (!add_empty(d))
+            break;
+    if (!kept && pool->destroy)
+        pool->destroy(item); /* out of memory */
+}
+
 void ag_pool_put(ag_pool *public, void *item) {
     struct pool *pool = (struct pool *)public;
     if (!item)
         return;
     struct depot *d = atomic_load_explicit(&pool->depot, memory_order_acquire);
-    if (AG__UNLIKELY(!d))
-        d = new_depot(pool);
     AG__HB_RELEASE(item);
-    bool kept = false;
     if (AG__LIKELY(d != NULL)) {
         ag__m *m = ag__enter();
         struct pair *at = pair_of(m, d);
-        kept = at && push(at, item);
+        if (AG__LIKELY(at && !at->warm)) {
+            at->warm = item;
+            ag__leave(m);
+            return;
+        }
         ag__leave(m);
     }
-    while (AG__UNLIKELY(!kept) && d) {
-        kept = put_slow(pool, d, item);
-        if (!kept && !add_empty(d))
-            break;
-    }
-    if (AG__UNLIKELY(!kept) && pool->destroy)
-        pool->destroy(item); /* out of memory */
+    put_cold(pool, d, item);
 }
 
 void ag_pool_done(ag_pool *public) {
@@ -273,6 +306,8 @@ void ag_pool_done(ag_pool *public) {
         struct pair *at = i < 0 ? &d->own : &d->shard[i].pair;
         keep(d, at->loaded);
         keep(d, at->before);
+        if (at->warm && pool->destroy)
+            destroy_one(pool, at->warm);
     }
     destroy_all(pool, d->full);
     destroy_all(pool, d->empty);

@@ -7,6 +7,8 @@
  * waiting must find the list empty. One that wants more than there ever is waits outside of the
  * list, so that it stops nobody else.
  *
+ * The lock is biased (sched/bias.h); nothing is readied while it is held.
+ *
  * A waiter has a claim (sched/sched.h): who gives to it must win that first, so that the end of
  * its context can take it out of the list.
  */
@@ -21,8 +23,7 @@ struct waiter {
 };
 
 struct sem {
-    ag__lock lock;
-    uint32_t unused;
+    ag__bias lock;
     int64_t size;               /* Constant after ag_sem_init. */
     int64_t taken;              /* Guarded by lock. */
     struct waiter *head, *tail; /* Guarded by lock. */
@@ -80,7 +81,7 @@ static void wake(ag__m *m, struct waiter *list) {
 
 /* Its context has ended while it waited: out of the list. Who waited behind it may have enough. */
 static AG__COLD void give_up(ag__m *m, struct sem *s, const struct waiter *w) {
-    ag__lock_acquire(&s->lock);
+    bool cheap = ag__bias_lock(m, &s->lock);
     struct waiter *before = NULL, *at = s->head;
     for (; at && at != w; at = at->next)
         before = at;
@@ -90,7 +91,7 @@ static AG__COLD void give_up(ag__m *m, struct sem *s, const struct waiter *w) {
             s->tail = before;
     }
     struct waiter *list = give(s);
-    ag__lock_release(&s->lock);
+    ag__bias_unlock(m, &s->lock, cheap);
     wake(m, list);
 }
 
@@ -99,16 +100,14 @@ int ag_sem_acquire(ag_sem *sem, int64_t n) {
     check_weight(n, __builtin_return_address(0));
     int r = 0;
     ag__m *m = ag__enter();
-    ag__lock_acquire(&s->lock);
-    if (AG__LIKELY(take(s, n))) {
-        ag__lock_release(&s->lock);
-    } else if ((r = ag__ended(m->g)) != 0) {
-        ag__lock_release(&s->lock);
+    bool cheap = ag__bias_lock(m, &s->lock);
+    if (AG__LIKELY(take(s, n)) || (r = ag__ended(m->g)) != 0) {
+        ag__bias_unlock(m, &s->lock, cheap);
     } else {
         struct waiter w = {NULL, m->g, ag__claim_begin(m->g), n};
         if (n <= s->size)
             link_last(s, &w);
-        m = ag__park_claimed(m, AG__WAIT_SEM, s, &s->lock, w.epoch);
+        m = ag__park_claimed(m, AG__WAIT_SEM, s, cheap ? NULL : &s->lock.lock, w.epoch);
         if (m->g->woken != AG__WOKEN_NORMAL) {
             give_up(m, s, &w);
             r = ag__end_of(m->g);
@@ -123,9 +122,9 @@ bool ag_sem_try_acquire(ag_sem *sem, int64_t n) {
     struct sem *s = (struct sem *)sem;
     check_weight(n, __builtin_return_address(0));
     ag__m *m = ag__enter();
-    ag__lock_acquire(&s->lock);
+    bool cheap = ag__bias_lock(m, &s->lock);
     bool taken = take(s, n);
-    ag__lock_release(&s->lock);
+    ag__bias_unlock(m, &s->lock, cheap);
     ag__leave(m);
     if (taken)
         AG__HB_ACQUIRE(s);
@@ -137,14 +136,14 @@ void ag_sem_release(ag_sem *sem, int64_t n) {
     check_weight(n, __builtin_return_address(0));
     AG__HB_RELEASE(s);
     ag__m *m = ag__enter();
-    ag__lock_acquire(&s->lock);
+    bool cheap = ag__bias_lock(m, &s->lock);
     bool held = s->taken >= n;
     struct waiter *list = NULL;
     if (AG__LIKELY(held)) {
         s->taken -= n;
         list = give(s);
     }
-    ag__lock_release(&s->lock);
+    ag__bias_unlock(m, &s->lock, cheap);
     wake(m, list);
     ag__leave(m);
     if (AG__UNLIKELY(!held))
