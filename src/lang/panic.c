@@ -22,6 +22,9 @@
  *     there, D1 is over and A's walk goes on. Then it meets those that A had left: A is replaced,
  *     and recovering B ends both.
  *
+ * ag_goexit and ag_exit are walks of the same kind that no ag_try and no ag_recover stops. If A is
+ * one, what ends B ends only B: a try passes A on.
+ *
  * ag_recover works only from the function that the panic's walk called: the macro passes its own
  * return address, which must be ag__call_panicking_return.
  *
@@ -44,7 +47,7 @@ struct ag__panic {
     ag_panic_info info;
     struct ag__panic *outer; /* the panic during which this one was raised */
     bool recovered;
-    bool goexit;  /* no panic at all: ag_goexit or ag_exit walks the list */
+    bool goexit;  /* no panic (any more): ag_goexit or ag_exit walks the list */
     bool exits;   /* goexit by ag_exit(exit_code) */
     bool in_call; /* a deferred call of this walk runs now */
     int exit_code;
@@ -208,6 +211,22 @@ static bool is_try(const struct ag__defer *d) {
     return d->fn == try_mark;
 }
 
+/* Whether p goes on below the try: as a way out by decision. A panic out of a deferred call of one,
+ * which replaced its walk, ends here; the way out does not, and p's walk is now the walk of that.
+ */
+static AG__COLD bool goes_on(const struct ag__defer *d, struct ag__panic *p) {
+    const struct try *t = ag__container_of(d, struct try, marker);
+    for (const struct ag__panic *x = p; x && x != t->panic_before; x = x->outer)
+        if (x->goexit) {
+            p->recovered = false;
+            p->goexit = true;
+            p->exits = x->exits;
+            p->exit_code = x->exit_code;
+            return true;
+        }
+    return false;
+}
+
 static AG__COLD __attribute__((noreturn)) void finish_try(ag__g *g, struct ag__defer *d,
                                                           struct ag__panic *p) {
     struct try *t = ag__container_of(d, struct try, marker);
@@ -309,7 +328,7 @@ static void walk(ag__g *g, struct ag__panic *p) {
             run_one(g, d, p);
             continue;
         }
-        if (!p->goexit)
+        if (!goes_on(d, p))
             finish_try(g, d, p);
         pop(g, d);
     }
@@ -331,7 +350,7 @@ static __attribute__((noreturn)) void start(ag__g *g, struct ag__panic *p) {
     p->recovered = p->goexit = p->exits = p->in_call = false;
     g->panic = p;
     walk(g, p);
-    if (!p->recovered) {
+    if (!p->recovered && !p->goexit) {
         if (!g->on_panic)
             die(g, p);
         print_all(g, p);
