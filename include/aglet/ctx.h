@@ -67,7 +67,7 @@ AG_API void ag_ctx_cancel_cause(ag_ctx *c, int err);
 /** A channel that closes when `c` ends; NULL (never ready) for the background.
  * Owns: the context; no unref by the caller. */
 AG_API ag_chan(char) ag_ctx_done(ag_ctx *c);
-/** 0 while `c` lives, else -ECANCELED or -ETIMEDOUT. */
+/** 0 while `c` lives, else -ECANCELED or -ETIMEDOUT; then its channel is closed, too. */
 AG_API int ag_ctx_err(ag_ctx *c);
 /** 0 while `c` lives, else why it ended: what ag_ctx_cancel_cause gave, or ag_ctx_err. */
 AG_API int ag_ctx_cause(ag_ctx *c);

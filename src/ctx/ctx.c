@@ -322,14 +322,26 @@ static AG__COLD int look_up(ag_ctx *c) {
     return err_of(c);
 }
 
+/* Who ends c may be on the way to its channel still; nobody hears of the end before that closes. */
+static AG__COLD void close_done(ag_ctx *c) {
+    void *done = atomic_load_explicit(&c->done, memory_order_acquire);
+    if (done && !ag__chan_is_closed(done)) {
+        ag__m *m = ag__enter();
+        ag__chan_close_inside(m, done);
+        ag__leave(m);
+    }
+}
+
 int ag_ctx_err(ag_ctx *c) {
     if (!real(c))
         return 0;
     int err = err_of(c);
     if (err == 0)
         err = look_up(c);
-    if (err != 0)
+    if (err != 0) {
+        close_done(c);
         AG__HB_ACQUIRE(&c->cancel);
+    }
     return err;
 }
 

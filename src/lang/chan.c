@@ -377,6 +377,11 @@ bool ag__chan_close_inside(ag__m *m, void *chan) {
     return true;
 }
 
+bool ag__chan_is_closed(const void *chan) {
+    const ag__chan *c = chan;
+    return atomic_load_explicit(&c->closed, memory_order_relaxed);
+}
+
 void ag__chan_close(void *chan) {
     if (!chan)
         ag__panic_text(__builtin_return_address(0), "close of nil channel");

@@ -19,6 +19,8 @@ const ag_panic_info *ag__panicking(void);
 
 /* ag_close for who is inside the runtime. False: it was closed before. */
 bool ag__chan_close_inside(ag__m *m, void *chan);
+/* Once true, always true; who takes it for more than a hint goes through the lock. */
+bool ag__chan_is_closed(const void *chan);
 
 /* Frees the channels whose last reference went while goroutines, now dropped, waited there. */
 void ag__chan_free_orphans(void);
