@@ -74,6 +74,8 @@ struct ag_panic_info {
  * deferred calls down to the nearest ag_try still run, then that ag_try returns AG_PANICKED;
  * without one the goroutine ends normally.
  * Owns: the runtime; valid until the deferred call returns.
+ * Limit: a function that the deferred one calls as the last thing it does may take its place, where
+ * the optimiser makes a jump of such a call; then it can recover.
  */
 #define ag_recover()                                                                               \
     __extension__({                                                                                \
