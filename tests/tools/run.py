@@ -250,10 +250,47 @@ def lab_churn():
     table.above_zero("rate kept", "aglet here")
 
 
+def pictures(text):
+    """{title: [[article, Go, aglet], …]} of the lab panic, without indentation."""
+    found, title, before = {}, None, ""
+    for line in text.splitlines():
+        if line.startswith("article") and " | " in line:
+            title = found.setdefault(before, [])
+        elif " | " in line and title is not None:
+            title.append([cell.strip() for cell in line.split(" | ")])
+        before = line or before
+    return found
+
+
+def lab_panic():
+    status, text = run("lab", "panic")
+    need(status == 0, f"status {status}:\n{text}")
+    drawn = pictures(text)
+    need(len(drawn) == 10, f"{len(drawn)} pictures:\n{text}")
+    for title, rows in drawn.items():
+        for article, go, ours in rows:
+            need(not HAS_GO or go == ours, f"{title}: Go `{go}`, aglet `{ours}`")
+    steps = {title: [row[2] for row in rows if row[2]] for title, rows in drawn.items()}
+    need(steps["A function that returns"] ==
+         ["main calls f", "normal execution", "deferred 2", "deferred 1", "main goes on",
+          "[status 0]"], text)
+    need(steps["A panic that nobody recovers"] ==
+         ["panics: something went wrong", "deferred 2", "deferred 1",
+          "panic: something went wrong", "[status 2]"], text)
+    need("deferred: recovers second" in steps["A panic in a deferred call, recovered"], text)
+    need(steps["A panic in a deferred call that nobody recovers"][-3:] ==
+         ["panic: first", "panic: second", "[status 2]"], text)
+    need("deferred: recovers nothing" in steps["A goroutine that leaves by goexit"], text)
+    # The opposite of each deferred call that ran: those that nothing could run.
+    need(steps["exit"] == ["main exits with 3", "[status 3]"], text)
+    need(steps["SIGKILL"] == ["main is killed", "[killed by signal 9]"], text)
+
+
 TESTS = [tool_helps, tool_refuses_an_unknown_word, tool_version_is_the_build_s,
          tool_tells_of_a_full_disk, lab_lists_all_labs, lab_refuses_an_unknown_lab,
          lab_is_found_when_installed, lab_runs_without_go, lab_says_when_go_does_not_build,
-         lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn]
+         lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn,
+         lab_panic]
 
 
 def main():
