@@ -69,6 +69,8 @@ static int link_below(ag_ctx *c, ag_ctx *above, int *ret_cause) {
             c->sibling->sibling_at = &c->sibling;
         above->children = c;
         atomic_store_explicit(&c->above, above, memory_order_release);
+    } else {
+        AG__HB_ACQUIRE(&above->cancel);
     }
     ag__lock_release(&above->cancel.lock);
     return err;
@@ -303,6 +305,8 @@ static AG__COLD int look_up(ag_ctx *c) {
     for (ag_ctx *x = c; x && err == 0;) {
         err = err_of(x);
         cause = err ? x->cause : 0;
+        if (err != 0)
+            AG__HB_ACQUIRE(&x->cancel);
         if (err == 0 && is_due(x)) {
             ag__m *m = ag__enter();
             if (x->shield_until)
@@ -339,8 +343,8 @@ int ag_ctx_err(ag_ctx *c) {
     if (err == 0)
         err = look_up(c);
     if (err != 0) {
+        AG__HB_ACQUIRE(&c->cancel); /* before: whoever hears of it by the channel has it from us */
         close_done(c);
-        AG__HB_ACQUIRE(&c->cancel);
     }
     return err;
 }
@@ -386,6 +390,7 @@ void *ag__ctx_done_of(ag_ctx *c) {
         done = offer_done(c, ag__chan_new(sizeof(char), 0));
     /* After the offer: who ends it closes what was there, we what was not. */
     if (err_of(c) != 0) {
+        AG__HB_ACQUIRE(&c->cancel);
         ag__m *m = ag__enter();
         ag__chan_close_inside(m, done);
         ag__leave(m);

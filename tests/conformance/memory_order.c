@@ -356,14 +356,22 @@ static void write_then_cancel(ag_ctx *c, int v) {
     ag_ctx_cancel(c);
 }
 
+static void wait_in(ag_ctx *c) {
+    ag_ctx_enter(c);
+    ag_check(!ag_recv((ag_chan(int))NULL, NULL));
+    ag_check_int(ag_sleep(AG_MIN), -ECANCELED);
+}
+
 AG_TEST_RUN(a_cancel_happens_before_whatever_tells_of_it) {
     for (int i = 0; i < rounds(); i++) {
         ag_ctx *c = ag_ctx_with_cancel(NULL), *below = ag_ctx_with_cancel(c);
         ag_go(write_then_cancel, c, i);
-        if (i % 3 == 0)
+        if (i % 4 == 0)
             ag_recv(ag_ctx_done(below), NULL);
-        else if (i % 3 == 1)
+        else if (i % 4 == 1)
             ag_check_int(ag_select(AG_DONE(below)), 0);
+        else if (i % 4 == 2)
+            wait_in(below);
         else
             while (ag_ctx_err(below) == 0)
                 ag_yield();
