@@ -326,17 +326,30 @@ struct fork {
     rational kept[64]; /* what one side has had and the other has not */
 };
 
-/* One series for two who ask at their own pace. */
+/* One series for two who ask at their own pace. While it waits for a term it still serves the other
+ * one, on whom that term may depend. */
 static void run_fork(struct fork *s) {
     int have[2] = {0, 0}, read = 0;
+    bool wants[2] = {false, false}, asked = false;
     for (;;) {
-        int i = ag_select(AG_RECV(s->to[0]->ask, NULL), AG_RECV(s->to[1]->ask, NULL));
-        if (have[i] == read) {
-            ag_check(read < 64);
-            s->kept[read] = next_of(s->from);
-            read++;
-        }
-        ag_send(s->to[i]->answer, s->kept[have[i]++]);
+        bool lacks = false;
+        for (int i = 0; i < 2; i++)
+            if (wants[i] && have[i] < read) {
+                ag_send(s->to[i]->answer, s->kept[have[i]++]);
+                wants[i] = false;
+            } else {
+                lacks = lacks || wants[i];
+            }
+        ag_check(read < 64);
+        int i = ag_select(AG_RECV(wants[0] ? NULL : s->to[0]->ask, NULL),
+                          AG_RECV(wants[1] ? NULL : s->to[1]->ask, NULL),
+                          AG_SEND(lacks && !asked ? s->from->ask : NULL, 1),
+                          AG_RECV(asked ? s->from->answer : NULL, &s->kept[read]));
+        if (i < 2)
+            wants[i] = true;
+        else
+            asked = i == 2;
+        read += i == 3;
     }
 }
 
