@@ -5,7 +5,8 @@
     tests/conformance/run.py [BUILD_DIR] [--write]
 
 Every file of tests is in the table, once; the numbers of cases are right; there are at least 300 of
-them; every test that the table of differences names is there. --write corrects the numbers.
+them; every test that the table of differences names is there. --write corrects the numbers, and
+gives a file that is not in the table a row with the first sentence of its comment.
 """
 import re
 import sys
@@ -33,6 +34,18 @@ def corrected(text, found):
     return TOTAL.sub(rf"{total}\1", text)
 
 
+def with_new_rows(text, found):
+    rows = list(ROW.finditer(text))
+    listed = {row[2] for row in rows}
+    new = ""
+    for name in sorted(set(found) - listed):
+        comment = re.search(r"/\*\n \* (.+?)\*/", (HERE / name).read_text(), re.S)
+        words = " ".join(comment[1].replace("\n *", " ").split()) if comment else name
+        sentence = re.split(r"[.:;](?: |$)", words)[0].replace("|", "/")
+        new += f"\n| {sentence[0].lower()}{sentence[1:]} | `{name}` | 0 | - |"
+    return text[:rows[-1].end()] + new + text[rows[-1].end():]
+
+
 def problems(text, found):
     listed = [row[1] for row in ROW.findall(text)]
     for name in sorted(set(found) | set(listed)):
@@ -55,7 +68,7 @@ def problems(text, found):
 def main():
     found, text = tests(), TABLE.read_text()
     if "--write" in sys.argv:
-        text = corrected(text, found)
+        text = corrected(with_new_rows(text, found), found)
         TABLE.write_text(text)
     failed = 0
     for failed, problem in enumerate(problems(text, found), 1):
