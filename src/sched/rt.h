@@ -52,6 +52,7 @@ struct ag__g {
     _Atomic uint8_t state;  /* Atomic, relaxed: written by the owner, read by dumps. */
     uint8_t flags;          /* AG__GF_* */
     uint8_t woken;          /* AG__WOKEN_*, written by the waker before ready */
+    bool linked;            /* its waiters may be in channels although it was woken: `unlink` */
     _Atomic uint8_t reason; /* AG__WAIT_* while WAITING */
     ag__fn fn;
     const struct ag__site *site;
@@ -71,7 +72,7 @@ struct ag__g {
             int64_t deadline;
             ag__lock *deadline_lock;
             /* Takes the waiters of a dropped goroutine out of channels that live on. Valid while
-             * WAITING for a channel or in a select. */
+             * WAITING for a channel, and while `linked`. */
             void (*unlink)(void *arg);
             void *unlink_arg;
         };

@@ -171,12 +171,16 @@ static void mark_lost(void) {
     ag__lock_release(&ag__s.lock);
 }
 
+static bool waits_for_channel(ag__g *g) {
+    int reason = atomic_load_explicit(&g->reason, AG__RLX);
+    return atomic_load_explicit(&g->state, AG__RLX) == AG__G_WAITING &&
+           (reason == AG__WAIT_CHAN_SEND || reason == AG__WAIT_CHAN_RECV);
+}
+
 /* Channels that live on must not find waiters on a stack that is gone. */
 static bool unlink_waiter(ag__g *g, void *unused) {
     (void)unused;
-    int reason = atomic_load_explicit(&g->reason, AG__RLX);
-    if (!(g->flags & AG__GF_LOST) && atomic_load_explicit(&g->state, AG__RLX) == AG__G_WAITING &&
-        (reason == AG__WAIT_CHAN_SEND || reason == AG__WAIT_CHAN_RECV || reason == AG__WAIT_SELECT))
+    if (!(g->flags & AG__GF_LOST) && (g->linked || waits_for_channel(g)))
         g->unlink(g->unlink_arg);
     return true;
 }
