@@ -171,6 +171,20 @@ if(AGLET_BUILD_TESTS)
         endforeach()
     endif()
 
+    # tests/users: the library for users' tests, linked as users do. Not with link-time
+    # optimisation, for the same reason.
+    if(NOT AGLET_LTO)
+        file(GLOB users_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/users/*.c)
+        foreach(source IN LISTS users_sources)
+            aglet_plain_name(name ${source} ${PROJECT_SOURCE_DIR}/tests)
+            aglet_program(test_${name} ${name} tests ${source} $<TARGET_OBJECTS:ag_test>)
+            target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+            target_compile_definitions(test_${name} PRIVATE ${AGLET_GNU})
+            target_link_libraries(test_${name} PRIVATE aglet_test)
+            list(APPEND programs ${name})
+        endforeach()
+    endif()
+
     # What tests/run_suite.py has to know about this build.
     string(REPLACE ";" " " emulator "${CMAKE_CROSSCOMPILING_EMULATOR}")
     list(JOIN programs "\ntest " program_lines)

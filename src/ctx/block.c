@@ -26,11 +26,18 @@ static int64_t earlier(int64_t a, int64_t b) {
 static void note_deadline(ag__g *g) {
     int64_t deadline = earlier(g->ctx ? g->ctx->deadline : 0, g->until);
     atomic_store_explicit(&g->ends_at, deadline, AG__RLX);
-    g->bound = g->cancel || g->until;
+    g->bound = g->cancel || g->until || atomic_load_explicit(&g->group, AG__RLX);
+}
+
+void ag__ctx_note(ag__g *g) {
+    note_deadline(g);
 }
 
 /* Makes c (NULL: the background) current. g is the caller's own, or new. */
 static void change(ag__m *m, ag__g *g, ag_ctx *c, int64_t until) {
+    struct ag__group *group = atomic_load_explicit(&m->g->group, AG__RLX);
+    if (AG__UNLIKELY(group && g != m->g))
+        ag__group_join(g, group);
     if (c != g->ctx) {
         if (g->cancel)
             ag__cancel_leave(g);
@@ -129,8 +136,7 @@ void ag__ctx_leave(struct ag__ctx_block *b) {
 
 void ag__ctx_hand_on(ag__m *m, ag__g *to) {
     ag_ctx *c = current(m, m->g);
-    if (c)
-        change(m, to, ag_ref(c), 0);
+    change(m, to, ag_ref(c), 0);
 }
 
 /* The goroutine's own reference is that of the context it was given; blocks have their own. */
@@ -147,5 +153,7 @@ void ag__ctx_drop(ag__g *g, bool blocks) {
     g->ctx = NULL;
     g->block = NULL;
     g->until = 0;
+    if (AG__UNLIKELY(atomic_load_explicit(&g->group, AG__RLX)))
+        ag__group_leave(g);
     note_deadline(g);
 }

@@ -67,6 +67,13 @@ void ag__ctx_calls_drop(ag_ctx_call *list);
 void ag__ctx_hand_on(ag__m *m, ag__g *to);
 void ag__ctx_drop(ag__g *g, bool blocks);
 void *ag__ctx_done_of(ag_ctx *c);
+/* `bound` and `ends_at` of g say what is so. */
+void ag__ctx_note(ag__g *g);
+
+/* group.c: g is the caller's own, or new; it is a member of none, or of one. */
+struct ag__group;
+void ag__group_join(ag__g *g, struct ag__group *group);
+void ag__group_leave(ag__g *g);
 
 static inline bool ag__ctx_in_world(void) {
     return atomic_load_explicit(&ag__sched.running, memory_order_acquire) == 1;

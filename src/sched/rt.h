@@ -91,7 +91,7 @@ struct ag__g {
     void *fired;  /* written by the waker: the waiter of a select that was woken */
     void *cxx[2]; /* the C++ library's per-thread exception state */
     /* The current context; sched.h tells the protocol. Owner only: */
-    bool bound;                  /* its waits may end: `cancel` or `until` is set */
+    bool bound;                  /* `cancel` or `until` is set: its waits may end; or `group` */
     struct ag_ctx *ctx;          /* NULL: the background */
     struct ag__ctx_block *block; /* the innermost block that changed it */
     ag__cancel *cancel;          /* of ctx; g is a member */
@@ -102,6 +102,8 @@ struct ag__g {
     _Atomic uint64_t open_epoch; /* Atomic; the wait that a cancel may claim. */
     _Atomic uintptr_t open_pd;   /* Atomic; the wait for a descriptor under way, pd | mode. */
     _Atomic int64_t ends_at;     /* Relaxed, for dumps: when the context ends; 0: unknown. */
+    /* Relaxed: written by the owner, compared by leak checks. Whose test it is part of; NULL. */
+    struct ag__group *_Atomic group;
 #if AG__ASAN
     void *asan_fake;
 #endif
