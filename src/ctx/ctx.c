@@ -165,11 +165,12 @@ struct ending {
     ag_ctx_call *calls;
     void (*on_end)(void *);
     void *on_end_arg;
+    bool has_members, has_children; /* none comes any more */
 };
 
 /* Takes what depends on c out of it. Lock held, or c is being freed. */
 static struct ending take_dependants(ag_ctx *c) {
-    struct ending e = {c->done, c->calls, c->on_end, c->on_end_arg};
+    struct ending e = {c->done, c->calls, c->on_end, c->on_end_arg, c->cancel.members, c->children};
     c->calls = NULL;
     c->on_end = NULL;
     return e;
@@ -216,11 +217,12 @@ static ag_ctx *end_one(ag__m *m, ag_ctx *c, int err, int cause, ag_ctx *work) {
         ag__ctx_clock_stop(c->clock);
     if (e.done)
         ag__chan_close_inside(m, e.done); /* unless somebody did: ag__ctx_done_of */
-    ag__cancel_tell(m, &c->cancel);
+    if (e.has_members)
+        ag__cancel_tell(m, &c->cancel);
     ag__ctx_calls_start(m, e.calls);
     if (e.on_end)
         e.on_end(e.on_end_arg);
-    return take_children(c, work);
+    return e.has_children ? take_children(c, work) : work;
 }
 
 void ag__ctx_end(ag__m *m, ag_ctx *c, int err, int cause) {
