@@ -13,6 +13,7 @@
 #include <aglet/io.h>
 #include <aglet/net.h>
 #include <aglet/run.h>
+#include <aglet/scope.h>
 #include <aglet/signal.h>
 #include <aglet/sync.h>
 #include <aglet/time.h>

@@ -113,6 +113,7 @@ struct ag__ctx_block {
     ag_ctx *own;          /* what is current in it, with a reference */
     ag_time until_before; /* likewise: the bound of the waits */
     bool is_bound;        /* of ag_within: `own` is made when somebody asks for it */
+    void *nest;           /* of a scope: what belongs to it; see aglet/scope.h */
 };
 
 /**

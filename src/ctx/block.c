@@ -52,19 +52,27 @@ static void open_block(ag__g *g, struct ag__ctx_block *b, ag_ctx *own, bool is_b
     b->own = own;
     b->until_before = g->until;
     b->is_bound = is_bound;
+    b->nest = NULL;
     g->block = b;
 }
 
-/* The current context as an object; NULL: the background. */
-static ag_ctx *current(ag__m *m, ag__g *g) {
+/* The current context as an object, NULL: the background. False: out of memory. */
+static bool current_or_not(ag__m *m, ag__g *g, ag_ctx **ret_ctx) {
     struct ag__ctx_block *b = g->block;
-    if (AG__LIKELY(!b || !b->is_bound || b->own))
-        return g->ctx;
-    ag_ctx *c = ag__ctx_new(m, g->ctx, g->until, 0);
-    if (!c)
+    if (AG__UNLIKELY(b && b->is_bound && !b->own)) {
+        b->own = ag__ctx_new(m, g->ctx, g->until, 0);
+        if (!b->own)
+            return false;
+        change(m, g, b->own, 0);
+    }
+    *ret_ctx = g->ctx;
+    return true;
+}
+
+static ag_ctx *current(ag__m *m, ag__g *g) {
+    ag_ctx *c;
+    if (!current_or_not(m, g, &c))
         ag__throw("out of memory for a context");
-    b->own = c;
-    change(m, g, c, 0);
     return c;
 }
 
@@ -125,6 +133,55 @@ void ag__ctx_leave(struct ag__ctx_block *b) {
     ag_unref(b->own);
 }
 
+/* --- For scopes and jobs. --- */
+
+static bool is_below(const ag_ctx *c, const ag_ctx *top) {
+    while (c && c != top)
+        c = c->parent;
+    return c == top;
+}
+
+ag_ctx *ag__ctx_new_here(ag__m *m, ag_ctx *top) {
+    ag_ctx *c;
+    if (!current_or_not(m, m->g, &c))
+        return NULL;
+    return ag__ctx_new(m, top && !is_below(c, top) ? top : c, 0, 0);
+}
+
+void ag__ctx_open_nest(ag__m *m, struct ag__ctx_block *b, ag_ctx *own, ag__nest *nest) {
+    open_block(m->g, b, own, false);
+    b->nest = nest;
+    change(m, m->g, own, m->g->until);
+}
+
+/* Blocks that were opened since, and are still open, stand in one that is none any more: they come
+ * to stand in the one around it. */
+void ag__ctx_close_nest(ag__m *m, struct ag__ctx_block *b) {
+    ag__g *g = m->g;
+    bool is_current = true; /* no block inside has a context of its own */
+    struct ag__ctx_block **at = &g->block;
+    for (struct ag__ctx_block *x; (x = *at) != b; at = &x->outer) {
+        is_current = is_current && x->is_bound && !x->own;
+        if (x->before == b->own)
+            x->before = b->before;
+    }
+    bool is_innermost = g->block == b;
+    *at = b->outer;
+    if (is_current)
+        change(m, g, b->before, is_innermost ? b->until_before : g->until);
+}
+
+ag__nest *ag__nest_of(const ag__g *g) {
+    for (struct ag__ctx_block *b = g->block; b; b = b->outer)
+        if (b->nest)
+            return b->nest;
+    return g->flags & AG__GF_CHILD ? g->nest : NULL;
+}
+
+void ag__ctx_give(ag__m *m, ag__g *to, ag_ctx *c) {
+    change(m, to, c, 0);
+}
+
 /* --- For the floors below. --- */
 
 void ag__ctx_hand_on(ag__m *m, ag__g *to) {
@@ -133,7 +190,8 @@ void ag__ctx_hand_on(ag__m *m, ag__g *to) {
         change(m, to, ag_ref(c), 0);
 }
 
-/* The goroutine's own reference is that of the context it was given; blocks have their own. */
+/* The goroutine's own reference is that of the context it was given, which a child's nest has for
+ * it; blocks have their own. */
 void ag__ctx_drop(ag__g *g, bool blocks) {
     ag_ctx *c = g->ctx;
     if (g->cancel)
@@ -142,7 +200,7 @@ void ag__ctx_drop(ag__g *g, bool blocks) {
         c = b->before;
         ag_unref(b->own);
     }
-    if (!(g->flags & AG__GF_FOREIGN))
+    if (!(g->flags & (AG__GF_FOREIGN | AG__GF_CHILD)))
         ag_unref(c);
     g->ctx = NULL;
     g->block = NULL;

@@ -299,29 +299,37 @@ static bool is_due(ag_ctx *x) {
     return ag__os_now() >= (x->shield_until ? x->shield_until : x->deadline);
 }
 
-/* c has not ended, but one above may have, or a timer may be late: then c ends here. */
-static AG__COLD int look_up(ag_ctx *c) {
+/* c has not ended, but one above may have, or a timer may be late: then c ends here. `m` is the
+ * caller's, if it is inside, else NULL. */
+static AG__COLD int look_up(ag__m *m, ag_ctx *c) {
     int err = 0, cause = 0;
     for (ag_ctx *x = c; x && err == 0;) {
         err = err_of(x);
         cause = err ? x->cause : 0;
         if (err == 0 && is_due(x)) {
-            ag__m *m = ag__enter();
+            ag__m *in = m ? m : ag__enter();
             if (x->shield_until)
-                ag__ctx_uncover(m, x);
+                ag__ctx_uncover(in, x);
             else
-                ag__ctx_end(m, x, -ETIMEDOUT, 0);
-            ag__leave(m);
+                ag__ctx_end(in, x, -ETIMEDOUT, 0);
+            if (!m)
+                ag__leave(in);
             continue;
         }
         x = atomic_load_explicit(&x->above, memory_order_acquire);
     }
     if (err != 0) {
-        ag__m *m = ag__enter();
-        ag__ctx_end(m, c, err, cause);
-        ag__leave(m);
+        ag__m *in = m ? m : ag__enter();
+        ag__ctx_end(in, c, err, cause);
+        if (!m)
+            ag__leave(in);
     }
     return err_of(c);
+}
+
+int ag__ctx_err_inside(ag__m *m, ag_ctx *c) {
+    int err = err_of(c);
+    return err ? err : look_up(m, c);
 }
 
 int ag_ctx_err(ag_ctx *c) {
@@ -329,7 +337,7 @@ int ag_ctx_err(ag_ctx *c) {
         return 0;
     int err = err_of(c);
     if (err == 0)
-        err = look_up(c);
+        err = look_up(NULL, c);
     if (err != 0)
         AG__HB_ACQUIRE(&c->cancel);
     return err;

@@ -35,6 +35,7 @@
  * Refused: setjmp in users' frames (volatile variables), the C++ unwinder (flags, size, cost).
  */
 #include "lang/lang.h"
+#include "os/unwind.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,8 @@
 
 struct ag__panic {
     ag_panic_info info;
-    struct ag__panic *outer; /* the panic during which this one was raised */
+    struct ag__panic *outer;    /* the panic during which this one was raised */
+    const ag__carried *carried; /* from another goroutine, else NULL */
     bool recovered;
     bool goexit;  /* no panic at all: ag_goexit or ag_exit walks the list */
     bool exits;   /* goexit by ag_exit(exit_code) */
@@ -243,8 +245,25 @@ static void print_head(const ag__g *g) {
         fprintf(stderr, "\ngoroutine %lld [running]:\n", (long long)g->id);
 }
 
+/* Where a carried panic comes from. */
+static AG__COLD void print_carried(const ag__carried *c) {
+    for (int i = 0; i < c->hops; i++) {
+        const ag__hop *h = &c->hop[i];
+        fprintf(stderr,
+                h->name[0] ? "\ngoroutine %lld \"%s\" [panicked]:\n"
+                           : "\ngoroutine %lld%s [panicked]:\n",
+                (long long)h->id, h->name);
+        ag__hooks.print_frames(h->pcs, h->frames);
+        if (h->site && h->id != 1)
+            fprintf(stderr, "created by %s in goroutine %lld at %s:%d\n", h->site->func,
+                    (long long)h->creator, h->site->file, h->site->line);
+    }
+}
+
 static AG__COLD void print_all(ag__g *g, struct ag__panic *p) {
     print_chain(p);
+    if (p->carried)
+        print_carried(p->carried);
     print_head(g);
     ag__hooks.backtrace();
     if (g->site && g->id != 1)
@@ -253,19 +272,27 @@ static AG__COLD void print_all(ag__g *g, struct ag__panic *p) {
     fflush(stderr);
 }
 
-static AG__COLD __attribute__((noreturn)) void die(ag__g *g, struct ag__panic *p) {
+static AG__COLD void begin_to_die(void) {
     static _Atomic uint32_t dying;
     if (atomic_exchange(&dying, 1)) /* another thread is at it: let it finish */
         for (;;)
             ag__os_sleep(1000000000);
-    print_all(g, p);
+}
+
+static AG__COLD __attribute__((noreturn)) void end_process(const ag_panic_info *info) {
     ag_panic_hook hook = atomic_load(&panic_hook);
     if (hook)
-        hook(&p->info);
+        hook(info);
     const char *traceback = getenv("AGLET_TRACEBACK");
     if (traceback && strcmp(traceback, "crash") == 0)
         abort();
     ag__os_exit_now(2);
+}
+
+static AG__COLD __attribute__((noreturn)) void die(ag__g *g, struct ag__panic *p) {
+    begin_to_die();
+    print_all(g, p);
+    end_process(&p->info);
 }
 
 /* --- The walk. --- */
@@ -349,6 +376,7 @@ void ag__panic_at(const char *file, int line, void *value, const char *fmt, ...)
     p.info.value = value;
     p.info.file = file;
     p.info.line = line;
+    p.carried = NULL;
     start(self(), &p);
 }
 
@@ -363,6 +391,58 @@ void ag__panic_text(void *pc, const char *text) {
 const ag_panic_info *ag__panicking(void) {
     const struct ag__panic *p = self()->panic;
     return p && !p->goexit ? &p->info : NULL;
+}
+
+/* --- From one goroutine to another. --- */
+
+static void carried_free(ag__object *o) {
+    free(ag__container_of(o, ag__carried, object));
+}
+
+ag__carried *ag__panic_carry(void) {
+    const ag__g *g = self();
+    const struct ag__panic *p = g->panic;
+    ag__carried *c = malloc(sizeof *c);
+    if (!c)
+        return NULL;
+    ag__object_init(&c->object, carried_free);
+    c->info = p->info;
+    c->hops = 0;
+    if (p->carried) {
+        c->hops = p->carried->hops;
+        memcpy(c->hop, p->carried->hop, (size_t)c->hops * sizeof *c->hop);
+    }
+    if (c->hops == AG__HOPS) {
+        memmove(&c->hop[1], &c->hop[2], (AG__HOPS - 2) * sizeof *c->hop);
+        c->hops--;
+    }
+    ag__hop *h = &c->hop[c->hops++];
+    h->id = g->id;
+    h->creator = g->creator;
+    h->site = g->site;
+    snprintf(h->name, sizeof h->name, "%s", g->name ? g->name : "");
+    h->frames = ag__unwind_here(h->pcs, AG__HOP_FRAMES, 1);
+    return c;
+}
+
+void ag__panic_raise(const ag__carried *c) {
+    struct ag__panic p;
+    p.info = c->info;
+    p.carried = c;
+    start(self(), &p);
+}
+
+AG__COLD void ag__panic_unseen(const ag__carried *c) {
+    begin_to_die();
+    fprintf(stderr, "panic: %s [of a job that nobody awaited]\n", c->info.msg);
+    print_carried(c);
+    fflush(stderr);
+    end_process(&c->info);
+}
+
+const ag_panic_info *ag__panic_now(void) {
+    const struct ag__panic *p = self()->panic;
+    return p && !p->goexit && !p->recovered ? &p->info : NULL;
 }
 
 const ag_panic_info *ag__recover(void *return_address) {

@@ -35,7 +35,8 @@ enum {
     AG__GF_CUSTOM = 4,
     AG__GF_LAZY = 8,
     AG__GF_LOST = 16,
-    AG__GF_WATCHED = 32 /* alone on its stack, which will be measured */
+    AG__GF_WATCHED = 32, /* alone on its stack, which will be measured */
+    AG__GF_CHILD = 64    /* of a scope or a job: `nest` is valid */
 };
 
 #define AG__STACK_MAX ((size_t)1 << 30)
@@ -101,6 +102,13 @@ struct ag__g {
     _Atomic uint64_t open_epoch; /* Atomic; the wait that a cancel may claim. */
     _Atomic uintptr_t open_pd;   /* Atomic; the wait for a descriptor under way, pd | mode. */
     _Atomic int64_t ends_at;     /* Relaxed, for dumps: when the context ends; 0: unknown. */
+    /* Of a child, see ctx/ctx.h. Constant from its start, but for `nest_run`: owner only. */
+    struct ag__nest *nest; /* what it belongs to */
+    int64_t nest_id;       /* the number of that, for dumps */
+    union {
+        ag__fn nest_fn;                /* what it is to run, until it does */
+        struct ag__nest_run *nest_run; /* the run, from then on */
+    };
 #if AG__ASAN
     void *asan_fake;
 #endif

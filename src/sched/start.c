@@ -181,9 +181,17 @@ static bool unlink_waiter(ag__g *g, void *unused) {
     return true;
 }
 
+/* Before any context may go. */
+static bool leave_context(ag__g *g, void *unused) {
+    (void)unused;
+    if (!(g->flags & AG__GF_LOST) && g->cancel)
+        ag__cancel_leave(g);
+    return true;
+}
+
 static bool drop_context(ag__g *g, void *unused) {
     (void)unused;
-    if (!(g->flags & AG__GF_LOST) && g->bound)
+    if (!(g->flags & AG__GF_LOST) && (g->ctx || g->block))
         ag__hooks.ctx_drop(g, true);
     return true;
 }
@@ -219,6 +227,7 @@ static void end(void) {
     ag__m *m = ag__enter();
     ag__foreign_wait_out(m);
     ag__g_each(unlink_waiter, NULL);
+    ag__g_each(leave_context, NULL);
     ag__hooks.waiters_gone();
     ag__g_each(drop_context, NULL);
     ag__g_each(drop_stack, m);
