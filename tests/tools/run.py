@@ -250,10 +250,39 @@ def lab_churn():
     table.above_zero("rate kept", "aglet here")
 
 
+def lab_lifecycle():
+    table = Table("lifecycle")
+    for row, article, here in (
+            ("made, not started", "New", "New"), ("started", "Active", "Active"),
+            ("has returned, its child runs", "", "Completing"),
+            ("its child is gone", "Completed", "Completed"),
+            ("cancelled, its child runs", "", "Cancelling"),
+            ("the same, its child is gone", "Cancelled", "Cancelled"),
+            ("a parent is cancelled", "children, too", "100 of 100 cancelled"),
+            ("clean-up of those", "finally runs", "100 of 100 ran"),
+            ("jobs left", "counted", "0 of 101 made"),
+            ("one fails, supervisor", "the others go on", "100 of 100 went on"),
+            ("left when the scope has ended", "none", "0 of 100 goroutines"),
+            ("left, bound to no scope", "they leak", "100 of 100 goroutines")):
+        table.is_(row, "article: Kotlin", article)
+        table.is_(row, "aglet here", here)
+    need(re.search(r"^one fails +\| cancels the others \| 100 of 100 cancelled$", table.text, re.M),
+         table.text)
+    tree = [r"^scopes: 1 of 1 left; jobs: 3 of 3 left$", r"^goroutine 1$",
+            r"^  scope, supervisor, at \S+lifecycle\.c:\d+: 3 of 3 left$",
+            r"^    goroutine \d+ \[[a-z ]+\] works created at ",
+            r"^    job \d+ \[Completing\] has_a_child made at ",
+            r"^      job \d+ \[Active\] holds_on made at .*, goroutine \d+ \[[a-z ]+\]$",
+            r"^    job \d+ \[New\] has_a_child made at "]
+    for line in tree:
+        need(re.search(line, table.text, re.M), f"no `{line}` in:\n{table.text}")
+
+
 TESTS = [tool_helps, tool_refuses_an_unknown_word, tool_version_is_the_build_s,
          tool_tells_of_a_full_disk, lab_lists_all_labs, lab_refuses_an_unknown_lab,
          lab_is_found_when_installed, lab_runs_without_go, lab_says_when_go_does_not_build,
-         lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn]
+         lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn,
+         lab_lifecycle]
 
 
 def main():
