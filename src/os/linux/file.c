@@ -4,7 +4,8 @@
  *
  * Writing to a pipe whose reader is gone raises SIGPIPE in the writing thread, and no flag of
  * write(2) prevents it. A socket is written with MSG_NOSIGNAL; for anything else SIGPIPE is
- * blocked around the call, and one that came of it is taken back. So the process keeps its own
+ * blocked around the call, and one that came of it is taken back - also of one that wrote a part
+ * before the reader went, which says how much and raises the signal. So the process keeps its own
  * action for SIGPIPE, and its children inherit that. Refused: ignoring the signal, which every
  * program started from here would inherit.
  */
@@ -58,13 +59,15 @@ static bool pipe_signal_off(sigset_t *ret_before) {
     return sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE);
 }
 
-static void pipe_signal_take(void) {
+/* Unblocks it again; takes one back first that may be ours. */
+static void pipe_signal_on(const sigset_t *before, bool ours) {
     static const struct timespec now;
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE);
-    while (sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR) {
-    }
+    while (ours && sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR)
+        continue;
+    pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 static ssize_t write_quietly(int fd, const void *buf, size_t n) {
@@ -76,9 +79,7 @@ static ssize_t write_quietly(int fd, const void *buf, size_t n) {
     } while (r < 0 && errno == EINTR);
     if (r < 0)
         r = -errno;
-    if (r == -EPIPE && ours)
-        pipe_signal_take();
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pipe_signal_on(&before, ours && r != -EAGAIN && r != (ssize_t)n);
     return r;
 }
 
