@@ -6,10 +6,12 @@
 #define AGLET_H
 
 #include <aglet/base.h>
+#include <aglet/bufio.h>
 #include <aglet/chan.h>
 #include <aglet/ctx.h>
 #include <aglet/debug.h>
 #include <aglet/defer.h>
+#include <aglet/file.h>
 #include <aglet/io.h>
 #include <aglet/net.h>
 #include <aglet/run.h>

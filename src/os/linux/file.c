@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -95,11 +96,92 @@ ssize_t ag__file_write(int fd, const void *buf, size_t n) {
     return r;
 }
 
+_Static_assert(sizeof(ag__piece) == sizeof(struct iovec) &&
+                   offsetof(ag__piece, n) == offsetof(struct iovec, iov_len),
+               "a piece is a struct iovec");
+
+ssize_t ag__file_write_pieces(int fd, const ag__piece *pieces, int count) {
+    sigset_t before;
+    int saved = errno;
+    bool ours = pipe_signal_off(&before);
+    size_t n = 0;
+    ssize_t r;
+    for (int i = 0; i < count; i++)
+        n += pieces[i].n;
+    do {
+        r = writev(fd, (const struct iovec *)(const void *)pieces, count);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        r = -errno;
+    pipe_signal_on(&before, ours && r != -EAGAIN && r != (ssize_t)n);
+    errno = saved;
+    return r;
+}
+
 int ag__file_sync(int fd) {
     int saved = errno, r;
     do {
         r = fsync(fd) == 0 ? 0 : -errno;
     } while (r == -EINTR);
+    errno = saved;
+    return r;
+}
+
+int ag__file_datasync(int fd) {
+    int saved = errno, r;
+    do {
+        r = fdatasync(fd) == 0 ? 0 : -errno;
+    } while (r == -EINTR);
+    errno = saved;
+    return r;
+}
+
+static ssize_t move_once(int how, int to, int from, size_t n) {
+    switch (how) {
+    case AG__MOVE_RANGE:
+        return copy_file_range(from, NULL, to, NULL, n, 0);
+    case AG__MOVE_SPLICE:
+        return splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    default:
+        return sendfile(to, from, NULL, n);
+    }
+}
+
+ssize_t ag__file_move(int how, int to, int from, size_t n) {
+    sigset_t before;
+    int saved = errno;
+    bool ours = pipe_signal_off(&before);
+    ssize_t r;
+    do {
+        r = move_once(how, to, from, n);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        r = -errno;
+    pipe_signal_on(&before, ours && r != -EAGAIN && r != (ssize_t)n);
+    errno = saved;
+    return r;
+}
+
+bool ag__file_move_unfit(int error) {
+    return error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP || error == -EXDEV ||
+           error == -EBADF || error == -EPERM || error == -ETXTBSY || error == -EISDIR;
+}
+
+int ag__file_kind(int fd) {
+    struct stat st;
+    int saved = errno;
+    int r = fstat(fd, &st) != 0 ? -errno : AG__FILE_OTHER;
+    errno = saved;
+    if (r < 0)
+        return r;
+    return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ? AG__FILE_DISK
+           : S_ISFIFO(st.st_mode)                     ? AG__FILE_PIPE
+                                                      : AG__FILE_OTHER;
+}
+
+int ag__file_pipe(int ret_ends[2]) {
+    int saved = errno;
+    int r = pipe2(ret_ends, O_NONBLOCK | O_CLOEXEC) == 0 ? 0 : -errno;
     errno = saved;
     return r;
 }
