@@ -250,10 +250,30 @@ def lab_churn():
     table.above_zero("rate kept", "aglet here")
 
 
+def lab_flush():
+    table = Table("flush")
+    ends = ["main returns", "a panic", "ag_exit", "exit (", "SIGTERM", "SIGTERM that", "SIGKILL"]
+    columns = {"FILE *": ["all", None, "all", "all", "nothing", "all", "nothing"],
+               "ag_writer, no close": ["nothing"] * 7,
+               "ag_writer, deferred close": ["all", "all", "all", "nothing", "nothing", "all",
+                                             "nothing"],
+               "after ag_writer_sync": ["all"] * 7}
+    if HAS_GO:
+        columns["Go here, deferred Flush"] = ["all", "all", "(there is none)", "nothing", "nothing",
+                                              "all", "nothing"]
+    need(len(table.rows) == len(ends), table.text)
+    for column, expected in columns.items():
+        at = table.columns.index(column)
+        for end, cells, what in zip(ends, table.rows, expected):
+            need(cells[0].startswith(end), f"no row {end}:\n{table.text}")
+            need(what is None or cells[at] == what, f"{end}, {column}: {cells[at]}, not {what}")
+
+
 TESTS = [tool_helps, tool_refuses_an_unknown_word, tool_version_is_the_build_s,
          tool_tells_of_a_full_disk, lab_lists_all_labs, lab_refuses_an_unknown_lab,
          lab_is_found_when_installed, lab_runs_without_go, lab_says_when_go_does_not_build,
-         lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn]
+         lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn,
+         lab_flush]
 
 
 def main():
