@@ -301,6 +301,9 @@ WRAP_MOVE(copy_file_range,
           (int from, off64_t *at, int to, off64_t *to_at, size_t n, unsigned flags),
           (from, at, to, to_at, n, flags), (from, at, to, to_at, n > 0, flags))
 WRAP(int, pipe2, -1, (int ends[2], int flags), (ends, flags))
+int a_pipe(int ret_ends[2]) {
+    return __real_pipe2(ret_ends, O_CLOEXEC | O_NONBLOCK);
+}
 DECLARE(int, openat, (int folder, const char *path, int flags, ...));
 int __wrap_openat(int folder, const char *path, int flags, ...) {
     va_list args;

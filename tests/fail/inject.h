@@ -34,6 +34,9 @@ int inject_end(void);
 /* How many calls have failed since inject. */
 int injected(void);
 
+/* A non-blocking pipe for a step's own use, which does not fail to order. */
+int a_pipe(int ret_ends[2]);
+
 /* Returns: true for a result of 0 or more, false for an error that was injected. */
 bool ok_at(const char *file, int line, const char *what, long long result);
 #define ok(result) ok_at(__FILE__, __LINE__, #result, (result))
