@@ -17,7 +17,6 @@ int ag__file_kind(int fd);
 ssize_t ag__file_read(int fd, void *buf, size_t n);
 /* Reads what needs no waiting for a disk. -EAGAIN when something would, or can't be told. */
 ssize_t ag__file_read_cached(int fd, void *buf, size_t n);
-bool ag__file_is_regular(int fd);
 /* Never raises SIGPIPE. */
 ssize_t ag__file_write(int fd, const void *buf, size_t n);
 /* Pieces of one write: a struct iovec. */

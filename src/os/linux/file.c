@@ -43,14 +43,6 @@ ssize_t ag__file_read_cached(int fd, void *buf, size_t n) {
     return r;
 }
 
-bool ag__file_is_regular(int fd) {
-    struct stat st;
-    int saved = errno;
-    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    errno = saved;
-    return regular;
-}
-
 /* Blocks SIGPIPE. Returns whether one that comes now is ours. */
 static bool pipe_signal_off(sigset_t *ret_before) {
     sigset_t set, pending;
