@@ -64,7 +64,7 @@ static bool is_runtime(const ag__symbol_info *symbol, uintptr_t pc, bool is_retu
         "leave",          "panic_closed", "park_foreign",   "park_foreign_until",
         "run_all",        "lock_checked", "wait_for_grant", "wait_for_readers",
         "read_lock",      "write_lock",   "fly_along",      "wait_bound",
-        "send_bound",     "recv_bound",
+        "send_bound",     "recv_bound",   "stand_in_line",
     };
     if (strncmp(symbol->name, "ag__", 4) == 0)
         return true;

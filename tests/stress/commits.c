@@ -76,6 +76,59 @@ AG_TEST(appends_of_many_are_there_once_and_in_order) {
     close(log_fd);
 }
 
+/* Some give up while they wait: what they would have appended is not there, what was confirmed is.
+ */
+enum { ROUNDS_MAX = 400 };
+static signed char outcome[WRITERS][ROUNDS_MAX]; /* 1: appended, -1: not */
+
+static void impatient(int me, int rounds) {
+    struct dice d = {(uint64_t)me + 1};
+    char text[RECORD];
+    for (int i = 0; i < rounds; i++) {
+        record_of(text, me, i);
+        ag_within(1 + roll(&d, 300) * AG_US);
+        int r = ag_commit_append(&commits, text, RECORD);
+        ag_check(r == 0 || r == -ETIMEDOUT);
+        outcome[me][i] = r == 0 ? 1 : -1;
+    }
+}
+
+static int write_some(void *rounds) {
+    ag_wg wg = AG_WG_INIT;
+    ag_commit_init(&commits, log_fd);
+    for (int i = 0; i < WRITERS; i++)
+        ag_wg_go(&wg, impatient, i, *(int *)rounds);
+    ag_wg_wait(&wg);
+    return 0;
+}
+
+AG_TEST(who_gives_up_has_written_nothing) {
+    char text[RECORD], expected[RECORD];
+    int rounds = scaled(200), there = 0, confirmed = 0, given_up = 0;
+    if (rounds > ROUNDS_MAX)
+        rounds = ROUNDS_MAX;
+    open_log();
+    ag_check_int(ag_run(write_some, &rounds), 0);
+    for (off_t at = 0; pread(log_fd, text, RECORD, at) > 0; at += RECORD) {
+        int who = atoi(text), number = atoi(text + 5);
+        ag_check(who >= 0 && who < WRITERS && number >= 0 && number < rounds);
+        record_of(expected, who, number);
+        ag_check_mem(text, expected, RECORD);
+        ag_check_int(outcome[who][number], 1);
+        outcome[who][number] = 2; /* once */
+        there++;
+    }
+    for (int i = 0; i < WRITERS; i++)
+        for (int j = 0; j < rounds; j++) {
+            confirmed += outcome[i][j] > 0;
+            given_up += outcome[i][j] < 0;
+        }
+    ag_check_int(there, confirmed);
+    ag_check_int(confirmed + given_up, WRITERS * rounds);
+    ag_check(confirmed > 0 && given_up > 0);
+    close(log_fd);
+}
+
 AG_TEST(what_was_confirmed_survives_a_kill) {
     enum { ENDLESS = 1 << 30 };
     int ends[2], next[WRITERS], confirmed[WRITERS] = {0}, endless = ENDLESS, status;
