@@ -26,7 +26,6 @@
 #include "os/file.h"
 #include <aglet/file.h>
 #include <errno.h>
-#include <string.h>
 
 enum { PIECES = AG__SIZE(64, 2) };
 enum { WAITS, DONE, LEADS };
