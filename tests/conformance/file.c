@@ -205,6 +205,31 @@ AG_TEST_RUN(a_context_that_ended_replaces_nothing) {
     end(1, "f");
 }
 
+AG_TEST_RUN(a_link_is_replaced_itself) {
+    struct stat st;
+    begin();
+    put(in_folder("f"), "old");
+    ag_check_int(symlink("f", in_folder("link")), 0);
+    ag_check_int(ag_replace_file(in_folder("link"), 0600, "new", 3), 0);
+    ag_check_int(lstat(in_folder("link"), &st), 0);
+    ag_check(S_ISREG(st.st_mode));
+    check_content(in_folder("link"), "new");
+    check_content(in_folder("f"), "old");
+    unlink(in_folder("link"));
+    ag_check_int(link(in_folder("f"), in_folder("other")), 0);
+    ag_check_int(ag_replace_file(in_folder("other"), 0600, "new", 3), 0);
+    check_content(in_folder("f"), "old"); /* the other name still means the old file */
+    unlink(in_folder("other"));
+    end(1, "f");
+}
+
+AG_TEST_RUN(a_zero_replacement_is_a_cancelled_one) {
+    ag_replace r = {.ag__names = NULL};
+    ag_check_int(ag_writer_text(&r.out, "text"), -EBADF);
+    ag_check_int(ag_replace_commit(&r), -ECANCELED);
+    ag_replace_cancel(&r);
+}
+
 /* ---- Group commit --------------------------------------------------------------------------- */
 
 static int open_log(void) {
@@ -309,6 +334,28 @@ static void append_number(ag_commit *c, int i) {
     char text[16];
     int n = snprintf(text, sizeof text, "%d\n", i);
     ag_check_int(ag_commit_append(c, text, (size_t)n), 0);
+}
+
+static struct stuck left_behind;
+static int leaves(void *arg) {
+    static atomic_int result;
+    (void)arg;
+    get_stuck(&left_behind);
+    until_waits_for(ag_go(append_much, &left_behind.c, "x", (size_t)1, &result), "group commit");
+    return 7;
+}
+static int appends(void *fd) {
+    ag_commit c = AG_COMMIT_INIT(*(int *)fd);
+    return ag_commit_append(&c, "text", 4);
+}
+AG_TEST(who_is_left_in_the_line_does_not_hold_up_the_end) {
+    int fd = open_log();
+    ag_check_int(ag_run(leaves, NULL), 7);
+    ag_check_int(ag_run(appends, &fd), 0);
+    check_content(in_folder("log"), "text");
+    close_log(fd);
+    close(left_behind.ends[0]);
+    close(left_behind.ends[1]);
 }
 
 AG_TEST_RUN(many_at_once_share_syncs) {
@@ -607,6 +654,20 @@ AG_TEST_RUN(a_copy_to_who_does_not_read_ends_at_the_deadline_and_at_the_close) {
     ag_unref(c[0]);
     ag_unref(c[1]);
     close(from);
+}
+
+AG_TEST_RUN(a_copy_from_who_says_nothing_ends_at_the_deadline) {
+    ag_conn *c[2];
+    int to = empty_file();
+    int64_t n = -1;
+    pair(c);
+    ag_check_int(ag_write(c[0], "some", 4), 4);
+    ag_set_read_deadline(c[1], ag_now() + 10 * AG_MS);
+    ag_check_int(ag_copy_from_conn(to, c[1], -1, &n), -ETIMEDOUT);
+    ag_check_int(n, 4);
+    ag_unref(c[0]);
+    ag_unref(c[1]);
+    close(to);
 }
 
 AG_TEST_RUN(a_copy_to_who_is_gone_is_an_error_and_no_signal) {
