@@ -349,13 +349,12 @@ static int appends(void *fd) {
     return ag_commit_append(&c, "text", 4);
 }
 AG_TEST(who_is_left_in_the_line_does_not_hold_up_the_end) {
+    AG_TEST_LEAKY_FDS(); /* the leader is in a write of that pipe still */
     int fd = open_log();
     ag_check_int(ag_run(leaves, NULL), 7);
     ag_check_int(ag_run(appends, &fd), 0);
     check_content(in_folder("log"), "text");
     close_log(fd);
-    close(left_behind.ends[0]);
-    close(left_behind.ends[1]);
 }
 
 AG_TEST_RUN(many_at_once_share_syncs) {
