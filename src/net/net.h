@@ -59,7 +59,7 @@ typedef struct ag__host_port {
 } ag__host_port;
 int ag__host_port_parse(const char *addr, ag__host_port *ret_parts);
 
-/* Names to addresses, without stalling other goroutines; results as ag__addr_look_up. */
+/* Names to addresses, as ag_lookup_host does; results as ag__addr_look_up, AG__TARGETS at most. */
 int ag__dns_look_up(const ag__host_port *parts, int kind, bool datagram, bool listens,
                     ag__addr *ret_addrs, int max);
 
