@@ -81,4 +81,8 @@ int ag__gate_close(ag__gate *x);
  * unless the configuration leaves signals alone or the program has a handler of its own. */
 void ag__on_quit(void (*fn)(void));
 
+/* Runs fn on the thread of signals after every SIGCHLD, besides sending it to who asked; NULL: no
+ * more. 0, -EINVAL, -ENOMEM, -EAGAIN without a thread. */
+int ag__on_child(void (*fn)(void));
+
 #endif
