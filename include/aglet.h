@@ -12,6 +12,7 @@
 #include <aglet/defer.h>
 #include <aglet/io.h>
 #include <aglet/net.h>
+#include <aglet/process.h>
 #include <aglet/run.h>
 #include <aglet/signal.h>
 #include <aglet/sync.h>

@@ -22,6 +22,11 @@ int ag__file_set_nonblocking(int fd);
 /* A second number for the same open file, close-on-exec. */
 int ag__file_dup(int fd);
 
+/* A pipe, close-on-exec, both numbers above 2: ret_fds[0] is the end to read. */
+int ag__file_pipe(int ret_fds[2]);
+/* /dev/null, likewise. */
+int ag__file_null(void);
+
 /* What a number means: two files that are open at the same time differ in it, but for those
  * without an inode of their own (eventfd, timerfd …). */
 typedef struct ag__file_id {

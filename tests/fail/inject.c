@@ -11,6 +11,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -287,6 +288,24 @@ WRAP(int, unlink, -1, (const char *path), (path))
 WRAP(int, ppoll, -1, (struct pollfd * p, nfds_t n, const struct timespec *t, const sigset_t *set),
      (p, n, t, set))
 WRAP(ssize_t, getrandom, -1, (void *to, size_t n, unsigned flags), (to, n, flags))
+
+WRAP(int, pipe2, -1, (int fds[2], int flags), (fds, flags))
+
+/* These return the error. */
+DECLARE(int, posix_spawnp,
+        (pid_t * pid, const char *file, const posix_spawn_file_actions_t *files,
+         const posix_spawnattr_t *attr, char *const argv[], char *const env[]));
+int __wrap_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *files,
+                        const posix_spawnattr_t *attr, char *const argv[], char *const env[]) {
+    int e = fails(CALL_posix_spawnp);
+    return e ? e : __real_posix_spawnp(pid, file, files, attr, argv, env);
+}
+DECLARE(int, posix_spawn_file_actions_adddup2,
+        (posix_spawn_file_actions_t * files, int fd, int as));
+int __wrap_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *files, int fd, int as) {
+    int e = fails(CALL_posix_spawn_file_actions_adddup2);
+    return e ? e : __real_posix_spawn_file_actions_adddup2(files, fd, as);
+}
 
 DECLARE(int, close, (int fd));
 int __wrap_close(int fd) {

@@ -26,6 +26,9 @@
 
 enum { MEMORY = 1, THREAD = 2, SYSTEM = 4, QUIET = 8, GROW = 16 };
 
+/* The tests' own, which does not fail. */
+int __real_pipe2(int fds[2], int flags);
+
 /* Lets the n-th call of `name` fail with `error`, counted from now, all threads together; with
  * `ever`, the following ones, too. */
 void inject(const char *name, int error, int n, bool ever);

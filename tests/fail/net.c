@@ -227,7 +227,7 @@ static void read_three(struct reading *r) {
 static void descriptors(void) {
     int ends[2];
     ag_wg wg = AG_WG_INIT;
-    ag_check_int(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    ag_check_int(__real_pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     struct reading r = {ends[0], 0, false};
     bool reads = ok(ag_wg_go(&wg, read_three, &r));
     for (int i = 0; i < 10; i++)
@@ -254,7 +254,7 @@ static void waits_for_close(struct reading *r) {
 static void closes(void) {
     int ends[2];
     ag_wg wg = AG_WG_INIT;
-    ag_check_int(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    ag_check_int(__real_pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     struct reading r = {ends[0], 0, false};
     int64_t id = ag_wg_go(&wg, waits_for_close, &r);
     for (int i = 0; i < 100; i++)

@@ -129,6 +129,41 @@ int ag__file_dup(int fd) {
     return r;
 }
 
+/* The same open file under a number above 2, or -errno and it is closed. */
+static int raise_number(int fd) {
+    if (fd > 2 || fd < 0)
+        return fd;
+    int r = ag__file_dup(fd);
+    ag__file_close(fd);
+    return r;
+}
+
+int ag__file_pipe(int ret_fds[2]) {
+    int fds[2], saved = errno;
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        int error = -errno;
+        errno = saved;
+        return error;
+    }
+    int reads = raise_number(fds[0]), writes = raise_number(fds[1]);
+    if (reads < 0 || writes < 0) {
+        ag__file_close(reads < 0 ? writes : reads);
+        return reads < 0 ? reads : writes;
+    }
+    ret_fds[0] = reads;
+    ret_fds[1] = writes;
+    return 0;
+}
+
+int ag__file_null(void) {
+    int saved = errno;
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        fd = -errno;
+    errno = saved;
+    return raise_number(fd);
+}
+
 static int id_of(int status, const struct stat *st, ag__file_id *ret_id) {
     if (status != 0)
         return -errno;
