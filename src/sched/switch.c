@@ -372,7 +372,7 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
         *m->errno_at = 0;
         next->sp = NULL;
         resume_begin(m, next);
-        ag__tsan_become(m, next);
+        ag__tsan_become(m, g, next);
         ag__g_free(m, g);
         return next;
     }

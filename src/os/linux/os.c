@@ -156,9 +156,9 @@ void ag__os_sleep(int64_t ns) {
 
 static pthread_key_t exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
-static void (*exit_fn)(void *);
+static void (*_Atomic exit_fn)(void *); /* the same for all threads */
 static void exit_run(void *value) {
-    exit_fn(value);
+    atomic_load_explicit(&exit_fn, memory_order_relaxed)(value);
 }
 static void exit_init(void) {
     if (pthread_key_create(&exit_key, exit_run) != 0)
@@ -166,7 +166,7 @@ static void exit_init(void) {
 }
 
 int ag__os_at_thread_exit(void (*fn)(void *), void *value) {
-    exit_fn = fn;
+    atomic_store_explicit(&exit_fn, fn, memory_order_relaxed);
     pthread_once(&exit_once, exit_init);
     return -pthread_setspecific(exit_key, value);
 }
