@@ -32,6 +32,9 @@
  * a stack pointer below itself; its end takes the list away. One that is not whole is never
  * followed; the stack above is searched for the next that is.
  *
+ * It may leave panics behind, too: a deferred call jumps out of the walk that runs it. Such a panic
+ * lies below what stands, or the block of the call has ended since; it is over.
+ *
  * Refused: setjmp in users' frames (volatile variables), the C++ unwinder (flags, size, cost).
  */
 #include "lang/lang.h"
@@ -42,7 +45,9 @@
 
 struct ag__panic {
     ag_panic_info info;
-    struct ag__panic *outer; /* the panic during which this one was raised */
+    const struct ag__panic *self; /* as long as nothing is written over it */
+    struct ag__panic *outer;      /* the panic during which this one was raised */
+    struct ag__defer *running;    /* the last that the walk called; its block stands, too */
     bool recovered;
     bool goexit;  /* no panic at all: ag_goexit or ag_exit walks the list */
     bool exits;   /* goexit by ag_exit(exit_code) */
@@ -217,6 +222,37 @@ static AG__COLD __attribute__((noreturn)) void finish_try(ag__g *g, struct ag__d
     ag__frame_return(&t->frame);
 }
 
+/* --- Panics under way. --- */
+
+static AG__NO_SANITIZE bool is_over(const struct ag__panic *p) {
+    const struct ag__defer *d = (const struct ag__defer *)word_at(&p->running);
+    return d && word_at(&d->head) != (uintptr_t)&d->next;
+}
+
+/* The innermost panic of g that is under way and lies above `limit`. */
+static AG__COLD AG__NO_SANITIZE struct ag__panic *under_way(const ag__g *g, uintptr_t limit) {
+    struct ag__panic *p = g->panic;
+    while (p && word_at(&p->self) == (uintptr_t)p) {
+        if (place_of(p) > limit && !is_over(p))
+            return p;
+        struct ag__panic *outer = (struct ag__panic *)word_at(&p->outer);
+        if (outer && place_of(outer) <= place_of(p)) /* so that no circle is followed */
+            return NULL;
+        p = outer;
+    }
+    return NULL;
+}
+
+/* p becomes the innermost, whatever was at its place before. */
+static void begin(ag__g *g, struct ag__panic *p) {
+    struct ag__panic *outer = under_way(g, place_of(p));
+    p->self = p;
+    p->outer = outer;
+    p->running = NULL;
+    p->recovered = p->goexit = p->exits = p->in_call = false;
+    g->panic = p;
+}
+
 /* --- Printing. --- */
 
 /* Go's order: the oldest first, each newer one indented. */
@@ -283,6 +319,7 @@ static void run_one(ag__g *g, struct ag__defer *d, struct ag__panic *p) {
     const intptr_t args[6] = {(intptr_t)d->fn, (intptr_t)d};
     pop(g, d);
     d->fn = nothing;
+    p->running = d;
     p->floor = g->defers;
     p->in_call = true;
     (void)AG__FRAME_CALL(&p->call, (ag__fn)call_deferred, args);
@@ -327,9 +364,7 @@ static __attribute__((noreturn)) void leave(ag__g *g, struct ag__panic *p) {
 }
 
 static __attribute__((noreturn)) void start(ag__g *g, struct ag__panic *p) {
-    p->outer = g->panic;
-    p->recovered = p->goexit = p->exits = p->in_call = false;
-    g->panic = p;
+    begin(g, p);
     walk(g, p);
     if (!p->recovered) {
         if (!g->on_panic)
@@ -361,13 +396,12 @@ void ag__panic_text(void *pc, const char *text) {
 }
 
 const ag_panic_info *ag__panicking(void) {
-    const struct ag__panic *p = self()->panic;
+    const struct ag__panic *p = under_way(self(), (uintptr_t)__builtin_frame_address(0));
     return p && !p->goexit ? &p->info : NULL;
 }
 
 const ag_panic_info *ag__recover(void *return_address) {
-    ag__g *g = self();
-    struct ag__panic *p = g->panic;
+    struct ag__panic *p = under_way(self(), (uintptr_t)__builtin_frame_address(0));
     if (!p || p->goexit || p->recovered || !p->in_call ||
         return_address != (const void *)ag__call_panicking_return)
         return NULL;
@@ -379,12 +413,10 @@ const ag_panic_info *ag__recover(void *return_address) {
 
 static __attribute__((noreturn)) void run_all(ag__g *g, bool exits, int code) {
     struct ag__panic p;
-    memset(&p, 0, sizeof p);
+    begin(g, &p);
     p.goexit = true;
     p.exits = exits;
     p.exit_code = code;
-    p.outer = g->panic;
-    g->panic = &p;
     walk(g, &p);
     leave(g, &p);
 }
