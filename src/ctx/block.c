@@ -55,17 +55,24 @@ static void open_block(ag__g *g, struct ag__ctx_block *b, ag_ctx *own, bool is_b
     g->block = b;
 }
 
-/* The current context as an object; NULL: the background. */
-static ag_ctx *current(ag__m *m, ag__g *g) {
+/* Makes the context that an ag_within block stands for, if g is in one. False: out of memory. */
+static bool make_object(ag__m *m, ag__g *g) {
     struct ag__ctx_block *b = g->block;
     if (AG__LIKELY(!b || !b->is_bound || b->own))
-        return g->ctx;
+        return true;
     ag_ctx *c = ag__ctx_new(m, g->ctx, g->until, 0);
     if (!c)
-        ag__throw("out of memory for a context");
+        return false;
     b->own = c;
     change(m, g, c, 0);
-    return c;
+    return true;
+}
+
+/* The current context as an object; NULL: the background. */
+static ag_ctx *current(ag__m *m, ag__g *g) {
+    if (AG__UNLIKELY(!make_object(m, g)))
+        ag__throw("out of memory for a context");
+    return g->ctx;
 }
 
 ag_ctx *ag_ctx_current(void) {
@@ -127,10 +134,15 @@ void ag__ctx_leave(struct ag__ctx_block *b) {
 
 /* --- For the floors below. --- */
 
+/* Without memory for the context of an ag_within block the bound of its waits goes along alone, and
+ * further on to those that are started by one that got only that. */
 void ag__ctx_hand_on(ag__m *m, ag__g *to) {
-    ag_ctx *c = current(m, m->g);
-    if (c)
-        change(m, to, ag_ref(c), 0);
+    ag__g *g = m->g;
+    bool alone = !make_object(m, g) || (!g->block && !(g->flags & AG__GF_FOREIGN));
+    ag_ctx *c = g->ctx;
+    int64_t until = alone ? g->until : 0;
+    if (c || until)
+        change(m, to, ag_ref(c), until);
 }
 
 /* The goroutine's own reference is that of the context it was given; blocks have their own. */

@@ -116,10 +116,12 @@ ag_ctx *ag__ctx_new(ag__m *m, ag_ctx *parent, int64_t deadline, int64_t shield_u
     int cause = 0, err = parent && !shield_until ? link_below(c, parent, &cause) : 0;
     if (err == 0 && own_time && !shield_until && ag__os_now() >= c->deadline)
         err = cause = -ETIMEDOUT;
-    if (err != 0)
+    if (err != 0) {
         ag__ctx_end(m, c, err, cause);
-    else if (own_time)
-        ag__ctx_clock_arm(m, c);
+    } else if (own_time && !ag__ctx_clock_arm(m, c)) {
+        ag_unref(c);
+        return NULL;
+    }
     return c;
 }
 

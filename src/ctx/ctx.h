@@ -53,7 +53,7 @@ bool ag__ctx_on_end(ag_ctx *c, void (*fn)(void *), void *arg);
 
 /* clock.c: the time of a context. */
 bool ag__ctx_clock_new(ag_ctx *c);
-void ag__ctx_clock_arm(ag__m *m, ag_ctx *c);
+bool ag__ctx_clock_arm(ag__m *m, ag_ctx *c); /* false: out of memory */
 void ag__ctx_clock_stop(struct ag__ctx_clock *k);
 void ag__ctx_clock_free(struct ag__ctx_clock *k);
 /* Arms those of c and above that belong to this world and are not armed in it yet. */
