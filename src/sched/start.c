@@ -162,9 +162,12 @@ static int count_inside(void) {
 
 static void mark_lost(void) {
     ag__lock_acquire(&ag__s.lock);
-    for (ag__m *m = ag__s.all_m; m; m = m->all_link)
-        if (m->g)
-            m->g->flags |= AG__GF_LOST;
+    for (ag__m *m = ag__s.all_m; m; m = m->all_link) {
+        /* Read once: a thread that comes back just now lets go of its goroutine. */
+        ag__g *g = __atomic_load_n(&m->g, __ATOMIC_RELAXED);
+        if (g)
+            g->flags |= AG__GF_LOST;
+    }
     ag__s.all_m = ag__s.idle_m = NULL;
     ag__s.m_count = ag__s.m_idle = 0;
     ag__s.world++;
