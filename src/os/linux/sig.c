@@ -5,6 +5,10 @@
  * Handlers run on the alternate stack of the thread (a goroutine's stack may be small) and
  * restart system calls, so that code which knows nothing of them sees nothing of them.
  *
+ * Under valgrind they run where they are. When another thread ran during a handler's system call,
+ * valgrind takes the return from an alternate stack for a stack switch when it notices it, which is
+ * at the next large frame; that one it does not make valid.
+ *
  * ThreadSanitizer keeps a signal back until the thread makes a call that it knows; a thread that
  * sleeps in the runtime never does. So there the action is set past it: our handler touches
  * atomics only.
@@ -48,7 +52,7 @@ int ag__sig_catch(int sig, void (*fn)(int sig)) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = fn;
-    action.sa_flags = SA_RESTART | SA_ONSTACK;
+    action.sa_flags = SA_RESTART | (ag__vg_here() ? 0 : SA_ONSTACK);
     sigfillset(&action.sa_mask);
     caught_by = fn;
     int saved = errno;
