@@ -86,8 +86,9 @@ static AG__NO_SANITIZE void copy_words(uintptr_t *to, const char *from, size_t n
     ag__vg_defined(to, n);
 }
 
-/* Copies the suspended stack of g into buf and unwinds the copy. False if g ran meanwhile. */
-static bool copy_stack(ag__g *g, struct view *v, unsigned char *buf) {
+/* Copies the suspended stack of g into buf and unwinds the copy. False if g ran meanwhile. Here and
+ * below TSan does not watch: g may run. */
+static AG__NO_SANITIZE bool copy_stack(ag__g *g, struct view *v, unsigned char *buf) {
     uint64_t before = atomic_load_explicit(&g->resumes, memory_order_acquire);
     char *sp = __atomic_load_n((char **)&g->sp, __ATOMIC_ACQUIRE);
     char *hi = __atomic_load_n(&g->stack_hi, __ATOMIC_RELAXED);
@@ -112,7 +113,7 @@ static bool copy_stack(ag__g *g, struct view *v, unsigned char *buf) {
     return true;
 }
 
-static void look(ag__g *g, struct view *v, unsigned char *buf) {
+static AG__NO_SANITIZE void look(ag__g *g, struct view *v, unsigned char *buf) {
     memset(v, 0, offsetof(struct view, pcs));
     v->frames = 0;
     v->g = g;
