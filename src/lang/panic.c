@@ -413,10 +413,10 @@ const ag_panic_info *ag__recover(void *return_address) {
 
 static __attribute__((noreturn)) void run_all(ag__g *g, bool exits, int code) {
     struct ag__panic p;
+    p.exit_code = code;
     begin(g, &p);
     p.goexit = true;
     p.exits = exits;
-    p.exit_code = code;
     walk(g, &p);
     leave(g, &p);
 }
