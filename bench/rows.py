@@ -63,6 +63,11 @@ JOBS = [
         "flight": "single flight of 1,000, each",
         "pool": "pool, get and put",
     }, peers=GO_ONLY) for p in (1, 2)],
+    *_both("scope", (300_000,), (30_000,), "scope of 10 children", peers=GO_ONLY),
+    *[Job("context", p, (2000,), (200,), {
+        "context_tree": "context tree, 1,000 made, cancelled and dropped, each",
+        "within": "bound for the waits of a block",
+    }, peers=GO_ONLY) for p in (1, 2)],
     *_both("ring", (2_000_000,), (300_000,), "thread ring of 503, per hop",
            fewer={"boost": (500_000,)}),
     *_both("skynet", (MILLION,), (MILLION,), "skynet 1,000,000", not_quick=("boost",)),

@@ -3,8 +3,12 @@
 # Installs headers, libraries, the tool, the labs, the CMake package and the pkg-config files.
 include(CMakePackageConfigHelpers)
 
-set(targets aglet aglet_static)
-set(pc_files aglet.pc)
+set(targets aglet aglet_static aglet_test)
+set(pc_files aglet.pc aglet-test.pc)
+set_target_properties(aglet_test PROPERTIES EXPORT_NAME test)
+add_library(aglet::test ALIAS aglet_test)
+list(TRANSFORM AGLET_TEST_WRAPPED PREPEND -Wl,--wrap= OUTPUT_VARIABLE pc_wrapped)
+list(JOIN pc_wrapped " " pc_wrapped)
 if(TARGET aglet_http)
     list(APPEND targets aglet_http aglet_http_static)
     set_target_properties(aglet_http PROPERTIES EXPORT_NAME http)

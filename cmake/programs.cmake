@@ -137,12 +137,24 @@ if(AGLET_BUILD_TESTS)
         target_compile_definitions(test_${name} PRIVATE ${AGLET_GNU})
         # Tests overflow stacks on purpose.
         target_compile_options(test_${name} PRIVATE -Wno-infinite-recursion)
-        target_link_libraries(test_${name} PRIVATE ${http_static} aglet_static)
+        if(name STREQUAL conformance_plugin)
+            target_link_libraries(test_${name} PRIVATE aglet ${CMAKE_DL_LIBS})
+            add_dependencies(test_${name} test_plugin)
+        else()
+            target_link_libraries(test_${name} PRIVATE ${http_static} aglet_static)
+        endif()
         if(source IN_LIST white_box)
             target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
         endif()
         list(APPEND programs ${name})
     endforeach()
+
+    # The library that conformance_plugin opens: both use the shared runtime.
+    add_library(test_plugin MODULE ${PROJECT_SOURCE_DIR}/tests/conformance/plugin/deferring.c)
+    target_compile_options(test_plugin PRIVATE ${AGLET_WARNINGS} ${AGLET_THREAD_FLAGS})
+    target_link_libraries(test_plugin PRIVATE aglet)
+    set_target_properties(test_plugin PROPERTIES PREFIX "" OUTPUT_NAME deferring
+                          LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 
     # tests/fail: calls of the C library that fail to order. The linker sends them to the wrappers
     # of inject.c. Left out with link-time optimisation: there the compiler has put its own calls
@@ -171,13 +183,32 @@ if(AGLET_BUILD_TESTS)
         endforeach()
     endif()
 
-    # What tests/run_suite.py has to know about this build.
+    # tests/users: the library for users' tests, linked as users do. Not with link-time
+    # optimisation, for the same reason.
+    if(NOT AGLET_LTO)
+        file(GLOB users_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/users/*.c)
+        foreach(source IN LISTS users_sources)
+            aglet_plain_name(name ${source} ${PROJECT_SOURCE_DIR}/tests)
+            aglet_program(test_${name} ${name} tests ${source} $<TARGET_OBJECTS:ag_test>)
+            target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+            target_compile_definitions(test_${name} PRIVATE ${AGLET_GNU})
+            target_link_libraries(test_${name} PRIVATE aglet_test)
+            list(APPEND programs ${name})
+        endforeach()
+    endif()
+
+    # What tests/run_suite.py and tests/stress/run.py have to know about this build.
+    set(watched "")
+    if(AGLET_TSAN_SELF)
+        set(watched self)
+    endif()
     string(REPLACE ";" " " emulator "${CMAKE_CROSSCOMPILING_EMULATOR}")
     list(JOIN programs "\ntest " program_lines)
     file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/suite.txt CONTENT
 "source ${PROJECT_SOURCE_DIR}
 cpu ${AGLET_CPU}
 sanitize ${AGLET_SANITIZE}
+watched ${watched}
 emulator ${emulator}
 compiler ${CMAKE_C_COMPILER}
 test ${program_lines}

@@ -6,13 +6,17 @@
 #define AGLET_H
 
 #include <aglet/base.h>
+#include <aglet/bufio.h>
 #include <aglet/chan.h>
 #include <aglet/ctx.h>
 #include <aglet/debug.h>
 #include <aglet/defer.h>
+#include <aglet/file.h>
 #include <aglet/io.h>
 #include <aglet/net.h>
+#include <aglet/process.h>
 #include <aglet/run.h>
+#include <aglet/scope.h>
 #include <aglet/signal.h>
 #include <aglet/sync.h>
 #include <aglet/time.h>

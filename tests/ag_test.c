@@ -65,6 +65,11 @@ int ag_test_slow(void) {
     return AG_TEST_SLOW > 1 || (emulator && *emulator) ? 5 : 1;
 }
 
+bool ag_test_under(const char *program) {
+    const char *exec = getenv("AG_TEST_EXEC");
+    return exec && strstr(exec, program);
+}
+
 void ag_test_needs_deadlock_report(void) {
     int threads = 0;
     DIR *tasks = opendir("/proc/self/task");

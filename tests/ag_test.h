@@ -18,6 +18,7 @@
 #ifndef AG_TEST_H
 #define AG_TEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -55,6 +56,9 @@ extern "C" {
 /* How much slower than usual this run is (sanitizers, valgrind, qemu): 1, or more. Tests divide
    their rounds by it; the harness multiplies its time limit with it. */
 int ag_test_slow(void);
+
+/* Whether the tests run under this program: "valgrind", "qemu". */
+bool ag_test_under(const char *program);
 
 /* Skips a test that waits for the report of a total deadlock where the process has threads that
    are not the program's, as under qemu: any of them might wake somebody, so there is no report.

@@ -87,13 +87,15 @@ class Floors:
 
     def __init__(self, text):
         self.on, self.doors, self.files, self.public = {}, set(), [], set()
-        self.thread_locals = set()
+        self.thread_locals, self.system = set(), set()
         for line in text.splitlines():
             line = line.split("#")[0].strip()
             if line.startswith("door "):
                 self.doors.add(line[5:].strip())
             elif line.startswith("thread-local "):
                 self.thread_locals.add("src/" + line[13:].strip())
+            elif line.startswith("system "):
+                self.system.add("src/" + line[7:].strip())
             elif line.startswith("public "):
                 self.public.update(line[7:].split())
             elif line.startswith("file "):
@@ -143,7 +145,8 @@ def check_includes(file, floors):
             complaint = floors.complaint(file, own)
             if complaint:
                 yield number, complaint
-        elif system and not file.is_test and file.floor not in FREE_FLOORS:
+        elif (system and not file.is_test and file.floor not in FREE_FLOORS and
+              file.name not in floors.system):
             if not system.startswith("aglet") and system.removesuffix(".h") not in PLAIN_HEADERS:
                 yield number, f"<{system}> is a system header; only src/os speaks to the system"
 
@@ -193,7 +196,8 @@ def check_calls(file, floors):
             yield number, f"{name} is banned; use {banned[name]}"
         if not in_src:
             continue
-        if file.floor != "os" and re.search(r"\berrno\b(?!\.h)", line):
+        is_os = file.floor == "os" or file.name in floors.system
+        if not is_os and re.search(r"\berrno\b(?!\.h)", line):
             yield number, "errno is read in src/os only; results are negative error numbers"
         if not thread_home and re.search(r"\b(__thread|_Thread_local)\b", line):
             yield number, "thread-locals live behind one accessor; see src/floors.txt"

@@ -171,20 +171,24 @@ static inline bool lab_read_all(int fd, char *text, size_t size, int limit_s) {
     }
 }
 
-/** Runs a program, or a build in a folder if one is given, and reads what it prints. */
-static inline struct lab_values lab_run(const char *folder, char *const argv[]) {
-    struct lab_values v = {.count = 0};
+/** Runs a program, in a folder if one is given, and keeps what it prints, up to a size; with
+ * `errors`, also what it writes on stderr.
+ * Returns: its status as of waitpid; -1 with the reason in `missing` if there is none. */
+static inline int lab_run_text(const char *folder, char *const argv[], bool errors, char *text,
+                               size_t size, char missing[LAB_TEXT]) {
     const int limit_s = folder ? LAB_BUILD_LIMIT_S : LAB_LIMIT_S;
-    static char text[16384];
     int pipe_fd[2], status = 0;
+    missing[0] = text[0] = '\0';
     if (pipe(pipe_fd) != 0) {
-        snprintf(v.missing, sizeof v.missing, "no pipe");
-        return v;
+        snprintf(missing, LAB_TEXT, "no pipe");
+        return -1;
     }
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
         dup2(pipe_fd[1], STDOUT_FILENO);
+        if (errors)
+            dup2(pipe_fd[1], STDERR_FILENO);
         close(pipe_fd[0]);
         close(pipe_fd[1]);
         if (folder && chdir(folder) != 0)
@@ -193,19 +197,27 @@ static inline struct lab_values lab_run(const char *folder, char *const argv[]) 
         _exit(127);
     }
     close(pipe_fd[1]);
-    bool ended = pid > 0 && lab_read_all(pipe_fd[0], text, sizeof text, limit_s);
+    bool ended = pid > 0 && lab_read_all(pipe_fd[0], text, size, limit_s);
     close(pipe_fd[0]);
     if (pid > 0 && !ended)
         kill(pid, SIGKILL);
     if (pid > 0)
         waitpid(pid, &status, 0);
     if (pid < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 127))
-        snprintf(v.missing, sizeof v.missing, "not installed");
+        snprintf(missing, LAB_TEXT, "not installed");
     else if (!ended)
-        snprintf(v.missing, sizeof v.missing, "longer than %d s", limit_s);
-    else if (status != 0)
-        snprintf(v.missing, sizeof v.missing, "failed, status %#x", status);
-    else
+        snprintf(missing, LAB_TEXT, "longer than %d s", limit_s);
+    return missing[0] ? -1 : status;
+}
+
+/** Runs a program, or a build in a folder if one is given, and reads the values it prints. */
+static inline struct lab_values lab_run(const char *folder, char *const argv[]) {
+    struct lab_values v = {.count = 0};
+    static char text[16384];
+    int status = lab_run_text(folder, argv, false, text, sizeof text, v.missing);
+    if (status > 0)
+        snprintf(v.missing, sizeof v.missing, "failed, status %#x", (unsigned)status);
+    else if (status == 0)
         lab_parse(&v, text);
     return v;
 }

@@ -65,9 +65,9 @@ AG_API void ag_ctx_cancel(ag_ctx *c);
 AG_API void ag_ctx_cancel_cause(ag_ctx *c, int err);
 
 /** A channel that closes when `c` ends; NULL (never ready) for the background.
- * Owns: the context; no unref by the caller. */
+ * Owns: the context; no unref by the caller. Limit: throws when out of memory, as ag_make. */
 AG_API ag_chan(char) ag_ctx_done(ag_ctx *c);
-/** 0 while `c` lives, else -ECANCELED or -ETIMEDOUT. */
+/** 0 while `c` lives, else -ECANCELED or -ETIMEDOUT; then its channel is closed, too. */
 AG_API int ag_ctx_err(ag_ctx *c);
 /** 0 while `c` lives, else why it ended: what ag_ctx_cancel_cause gave, or ag_ctx_err. */
 AG_API int ag_ctx_cause(ag_ctx *c);
@@ -86,7 +86,8 @@ typedef struct ag_ctx_call ag_ctx_call;
  * background.
  * Returns: the call, with one reference; NULL when out of memory.
  * Owns: the context keeps a call that waits; ag_unref of the handle does not stop it.
- * Limit: a context that ends while no runtime runs drops its calls.
+ * Limit: a context that ends while no runtime runs drops its calls; one that ends while there is no
+ * memory for their goroutines throws.
  */
 #define ag_ctx_after(c, ...)                                                                       \
     __extension__({                                                                                \
@@ -113,6 +114,7 @@ struct ag__ctx_block {
     ag_ctx *own;          /* what is current in it, with a reference */
     ag_time until_before; /* likewise: the bound of the waits */
     bool is_bound;        /* of ag_within: `own` is made when somebody asks for it */
+    void *nest;           /* of a scope: what belongs to it; see aglet/scope.h */
 };
 
 /**
@@ -127,7 +129,9 @@ struct ag__ctx_block {
  * ag_within(ns): bounds every wait from now on, until the block ends: when `ns` have passed, waits
  * return -ETIMEDOUT. In it, ag_ctx_current() is a context with that deadline, below the one
  * before; a goroutine that is started in the block gets it and keeps it after the block has ended.
- * No allocation, unless somebody asks for the context. Blocks nest; the earliest bound counts.
+ * No allocation, unless somebody asks for the context: ag_ctx_current throws when out of memory; a
+ * goroutine that is started then has its waits bounded, without a context that says so. Blocks
+ * nest; the earliest bound counts.
  */
 #define ag_within(ns) AG__CTX_BLOCK(AG__CAT(ag__b, __COUNTER__), ag__ctx_within, ns)
 
@@ -135,7 +139,8 @@ struct ag__ctx_block {
  * ag_shield(ns): gives clean-up code its own time: until the block ends, but for `ns` at most, the
  * end of the current context does not count, be it that it has ended or that it ends meanwhile.
  * Afterwards it counts again. A context that does not end in all that time is not affected.
- * In the block ag_ctx_current() is a context below the one before, with its values.
+ * In the block ag_ctx_current() is a context below the one before, with its values. Throws when out
+ * of memory for it.
  */
 #define ag_shield(ns) AG__CTX_BLOCK(AG__CAT(ag__b, __COUNTER__), ag__ctx_shield, ns)
 

@@ -33,7 +33,8 @@ AG_API void ag_stats_read(ag_stats *ret_stats);
 /** A finding about the program. `count` goroutines are concerned; 0 stands for a thread that is
  * none. All of it is valid until the hook returns. */
 typedef struct ag_report {
-    const char *kind; /* `lock order`, `deadlock`, `lock held at exit` */
+    /* `lock order`, `deadlock`, `lock held at exit`, `lost error` */
+    const char *kind;
     const char *text;
     int count;
     const int64_t *ids;
@@ -41,9 +42,9 @@ typedef struct ag_report {
 
 /** Called for every finding instead of printing it on stderr; NULL prints again. A finding is
  * printed as `aglet: KIND: TEXT`, then one line `  goroutine N [STATE] FUNCTION created at
- * FILE:LINE` for each goroutine concerned, with more details below. aglet/sync.h tells what is
- * looked for. Returns: the hook before. From: goroutine, any thread. It must not lock what the
- * finding is about. */
+ * FILE:LINE` for each goroutine concerned, with more details below. aglet/sync.h and
+ * aglet/bufio.h tell what is looked for. Returns: the hook before. From: goroutine, any thread. It
+ * must not lock what the finding is about. */
 typedef void (*ag_report_hook)(const ag_report *);
 AG_API ag_report_hook ag_on_report(ag_report_hook hook);
 

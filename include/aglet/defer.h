@@ -9,8 +9,8 @@
  * A deferred call belongs to the enclosing block, not to the function as in Go: one written in
  * a loop body runs in every round, so it can't pile up. It is skipped by exit, _exit, longjmp
  * across it and the death of the process. After such a longjmp a panic still finds the deferred
- * calls further out, unless the frame that panics lies on top of what the longjmp left. Don't
- * jump over one with goto or a case label.
+ * calls further out, unless the frame that panics lies on top of what the longjmp left. One out of
+ * a deferred call that a panic runs ends that panic. Don't jump over one with goto or a case label.
  */
 #ifndef AGLET_DEFER_H
 #define AGLET_DEFER_H
@@ -74,6 +74,8 @@ struct ag_panic_info {
  * deferred calls down to the nearest ag_try still run, then that ag_try returns AG_PANICKED;
  * without one the goroutine ends normally.
  * Owns: the runtime; valid until the deferred call returns.
+ * Limit: a function that the deferred one calls as the last thing it does may take its place, where
+ * the optimiser makes a jump of such a call; then it can recover.
  */
 #define ag_recover()                                                                               \
     __extension__({                                                                                \

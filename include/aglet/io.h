@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * aglet/io.h - bare descriptors and files.
+ * aglet/io.h - bare descriptors and files. Buffers are in aglet/bufio.h; pipes, copies, whole files
+ * and durable appends in aglet/file.h.
  */
 #ifndef AGLET_IO_H
 #define AGLET_IO_H

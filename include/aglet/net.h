@@ -60,6 +60,25 @@ AG_API const char *ag_listener_addr(ag_listener *l);
  */
 AG_API int ag_dial(const char *net, const char *addr, ag_conn **ret_conn);
 
+/** An address as text: "127.0.0.1", "::1", "fe80::1%eth0". */
+typedef struct ag_host_addr {
+    char text[64];
+} ag_host_addr;
+
+/**
+ * The addresses of a host, as the system's resolver tells them (hosts file, name servers …), in its
+ * order, Go's net.LookupHost. ag_dial and ag_listen ask in the same way.
+ * The resolver can't be stopped: when the current context ends it goes on in the background, and
+ * the goroutine does not wait for it. Goroutines that ask for the same at the same time share one
+ * question, and no more than AGLET_MAX_LOOKUPS (64) are asked at once; further ones wait for their
+ * turn. A number is its own answer, at once. A thread that is no goroutine asks by itself, and
+ * nothing ends that.
+ * Waits: for the answer. Returns: how many, up to `max`, > 0; -ENOENT when there are none, -EAGAIN
+ * when the resolver can't be asked now, -EINVAL for an empty or too long name, -ENOMEM;
+ * -ECANCELED, -ETIMEDOUT when the current context has ended.
+ */
+AG_API int ag_lookup_host(const char *host, ag_host_addr *ret_addrs, int max);
+
 /** A connection over a socket made elsewhere, which it owns from now on, also on failure. */
 AG_API int ag_conn_from_fd(int fd, ag_conn **ret_conn);
 

@@ -52,6 +52,8 @@ typedef struct ag_config {
  * without having called fn: -EBUSY inside a runtime or while one runs, -ENOMEM, -EMFILE, -ENFILE
  * without a descriptor for the poller, -EAGAIN if a thread can't be started.
  * From: a thread that is not a goroutine.
+ * Limit: what a goroutine waited for when it was dropped must not be used again, if it is of
+ * aglet/sync.h or a connection; channels may.
  */
 AG_API int ag_run(int (*fn)(void *), void *arg);
 

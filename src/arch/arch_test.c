@@ -321,6 +321,12 @@ AG_TEST(switch_enters_with_an_aligned_stack) {
 
 static uint64_t other_control;
 
+/* What it does not emulate. */
+static void needs_all_of_the_fpu(void) {
+    if (ag_test_under("valgrind"))
+        ag_skip("floating-point flags and the precision of the x87, which valgrind knows not");
+}
+
 static void control_other_side(void) {
     for (;;) {
         uint64_t mine = other_control;
@@ -331,6 +337,7 @@ static void control_other_side(void) {
 }
 
 AG_TEST(switch_keeps_each_control_bit) {
+    needs_all_of_the_fpu();
     uint64_t normal = control();
     start(control_other_side);
     for (unsigned i = 0; i < sizeof control_bits / sizeof *control_bits; i++) {
@@ -354,6 +361,7 @@ static void round_upward(void) {
 }
 
 AG_TEST(switch_keeps_the_rounding_mode) {
+    needs_all_of_the_fpu();
     start(round_upward);
     fesetround(FE_TOWARDZERO);
     to_other(1);
@@ -391,6 +399,7 @@ static void raise_and_look(void) {
 
 /* Loading control words is slow, and flags differ nearly always. */
 AG_TEST(switch_does_not_load_control_words_for_a_flag) {
+    needs_all_of_the_fpu();
     start(raise_and_look);
     to_other(1);
     feclearexcept(FE_ALL_EXCEPT);

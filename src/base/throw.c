@@ -36,12 +36,11 @@ void ag_unref(const void *x) {
         return;
     ag__object *o = (ag__object *)x;
     AG__HB_RELEASE(o);
-    /* Release: our writes come before the free. Partner: the acquire fence of the last drop. */
-    int32_t before = atomic_fetch_sub_explicit(&o->refs, 1, memory_order_release);
+    /* Release: our writes come before the free. Acquire, of the last drop: those of all others. */
+    int32_t before = atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel);
     if (before <= 0)
         ag__throw("ag_unref of an object that was freed");
     if (before == 1) {
-        atomic_thread_fence(memory_order_acquire);
         AG__HB_ACQUIRE(o);
         o->free(o);
     }

@@ -33,21 +33,31 @@ static bool forget(ag_ctx_call *call) {
     return waits;
 }
 
-static void start(ag__m *m, ag_ctx_call *call) {
+static void drop_reference(void *call) {
+    ag_unref(call);
+}
+
+/* False when out of memory. */
+static bool start(ag__m *m, ag_ctx_call *call) {
     if (!forget(call) || !ag__ctx_in_world())
-        return;
+        return true;
     ag__g *g = ag__g_new(m, call->site, call->fn, call->args);
     if (!g)
-        ag__throw("out of memory for a goroutine of ag_ctx_after");
+        return false;
     ag__hb_start_after(g, &call->fn);
+    /* Its address is what tells the thread sanitizer of the order. */
+    g->end_fn = drop_reference;
+    g->end_arg = ag_ref(call);
     ag__g_start(m, g);
+    return true;
 }
 
 void ag__ctx_calls_start(ag__m *m, ag_ctx_call *list) {
     while (list) {
         ag_ctx_call *call = list;
         list = call->next;
-        start(m, call);
+        if (!start(m, call))
+            ag__throw("out of memory for a goroutine of ag_ctx_after");
         ag_unref(call);
     }
 }
@@ -82,10 +92,12 @@ ag_ctx_call *ag__ctx_after(ag_ctx *c, const struct ag__site *site, ag__fn fn,
         c->calls = ag_ref(call);
     }
     ag__lock_release(&c->cancel.lock);
-    if (ended)
-        start(m, call);
+    bool lost = ended && !start(m, call);
     ag__leave(m);
-    return call;
+    if (!lost)
+        return call;
+    ag_unref(call);
+    return NULL;
 }
 
 bool ag_ctx_call_stop(ag_ctx_call *call) {

@@ -62,24 +62,28 @@ static void ring(ag__m *m, ag__timer *t, uint64_t generation, int64_t now) {
     ag_unref(c);
 }
 
-void ag__ctx_clock_arm(ag__m *m, ag_ctx *c) {
+bool ag__ctx_clock_arm(ag__m *m, ag_ctx *c) {
     struct ag__ctx_clock *k = c->clock;
+    bool armed = true;
     if (!ag__ctx_in_world())
-        return;
+        return true;
     ag__lock_acquire(&k->lock);
     if (k->ctx) {
         int64_t when = c->shield_until ? c->shield_until : c->deadline;
-        atomic_store_explicit(&k->world, ag__sched.world, AG__RLX);
-        ag__timer_arm(m, &k->timer, when, ring, ++k->generation);
+        armed = ag__timer_try_arm(m, &k->timer, when, ring, ++k->generation);
+        if (armed)
+            atomic_store_explicit(&k->world, ag__sched.world, AG__RLX);
     }
     ag__lock_release(&k->lock);
+    return armed;
 }
 
 void ag__ctx_clock_check(ag__m *m, ag_ctx *c) {
     for (; c && (c->deadline || c->shield_until);
          c = atomic_load_explicit(&c->above, memory_order_acquire))
-        if (c->clock && atomic_load_explicit(&c->clock->world, AG__RLX) != ag__sched.world)
-            ag__ctx_clock_arm(m, c);
+        if (c->clock && atomic_load_explicit(&c->clock->world, AG__RLX) != ag__sched.world &&
+            !ag__ctx_clock_arm(m, c))
+            ag__throw("out of memory for timers");
 }
 
 void ag__ctx_clock_stop(struct ag__ctx_clock *k) {

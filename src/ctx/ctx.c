@@ -69,6 +69,8 @@ static int link_below(ag_ctx *c, ag_ctx *above, int *ret_cause) {
             c->sibling->sibling_at = &c->sibling;
         above->children = c;
         atomic_store_explicit(&c->above, above, memory_order_release);
+    } else {
+        AG__HB_ACQUIRE(&above->cancel);
     }
     ag__lock_release(&above->cancel.lock);
     return err;
@@ -116,10 +118,12 @@ ag_ctx *ag__ctx_new(ag__m *m, ag_ctx *parent, int64_t deadline, int64_t shield_u
     int cause = 0, err = parent && !shield_until ? link_below(c, parent, &cause) : 0;
     if (err == 0 && own_time && !shield_until && ag__os_now() >= c->deadline)
         err = cause = -ETIMEDOUT;
-    if (err != 0)
+    if (err != 0) {
         ag__ctx_end(m, c, err, cause);
-    else if (own_time)
-        ag__ctx_clock_arm(m, c);
+    } else if (own_time && !ag__ctx_clock_arm(m, c)) {
+        ag_unref(c);
+        return NULL;
+    }
     return c;
 }
 
@@ -165,11 +169,12 @@ struct ending {
     ag_ctx_call *calls;
     void (*on_end)(void *);
     void *on_end_arg;
+    bool has_members, has_children; /* none comes any more */
 };
 
 /* Takes what depends on c out of it. Lock held, or c is being freed. */
 static struct ending take_dependants(ag_ctx *c) {
-    struct ending e = {c->done, c->calls, c->on_end, c->on_end_arg};
+    struct ending e = {c->done, c->calls, c->on_end, c->on_end_arg, c->cancel.members, c->children};
     c->calls = NULL;
     c->on_end = NULL;
     return e;
@@ -216,11 +221,12 @@ static ag_ctx *end_one(ag__m *m, ag_ctx *c, int err, int cause, ag_ctx *work) {
         ag__ctx_clock_stop(c->clock);
     if (e.done)
         ag__chan_close_inside(m, e.done); /* unless somebody did: ag__ctx_done_of */
-    ag__cancel_tell(m, &c->cancel);
+    if (e.has_members)
+        ag__cancel_tell(m, &c->cancel);
     ag__ctx_calls_start(m, e.calls);
     if (e.on_end)
         e.on_end(e.on_end_arg);
-    return take_children(c, work);
+    return e.has_children ? take_children(c, work) : work;
 }
 
 void ag__ctx_end(ag__m *m, ag_ctx *c, int err, int cause) {
@@ -297,29 +303,49 @@ static bool is_due(ag_ctx *x) {
     return ag__os_now() >= (x->shield_until ? x->shield_until : x->deadline);
 }
 
-/* c has not ended, but one above may have, or a timer may be late: then c ends here. */
-static AG__COLD int look_up(ag_ctx *c) {
+/* c has not ended, but one above may have, or a timer may be late: then c ends here. `m` is the
+ * caller's, if it is inside, else NULL. */
+static AG__COLD int look_up(ag__m *m, ag_ctx *c) {
     int err = 0, cause = 0;
     for (ag_ctx *x = c; x && err == 0;) {
         err = err_of(x);
         cause = err ? x->cause : 0;
+        if (err != 0)
+            AG__HB_ACQUIRE(&x->cancel);
         if (err == 0 && is_due(x)) {
-            ag__m *m = ag__enter();
+            ag__m *in = m ? m : ag__enter();
             if (x->shield_until)
-                ag__ctx_uncover(m, x);
+                ag__ctx_uncover(in, x);
             else
-                ag__ctx_end(m, x, -ETIMEDOUT, 0);
-            ag__leave(m);
+                ag__ctx_end(in, x, -ETIMEDOUT, 0);
+            if (!m)
+                ag__leave(in);
             continue;
         }
         x = atomic_load_explicit(&x->above, memory_order_acquire);
     }
     if (err != 0) {
-        ag__m *m = ag__enter();
-        ag__ctx_end(m, c, err, cause);
-        ag__leave(m);
+        ag__m *in = m ? m : ag__enter();
+        ag__ctx_end(in, c, err, cause);
+        if (!m)
+            ag__leave(in);
     }
     return err_of(c);
+}
+
+int ag__ctx_err_inside(ag__m *m, ag_ctx *c) {
+    int err = err_of(c);
+    return err ? err : look_up(m, c);
+}
+
+/* Who ends c may be on the way to its channel still; nobody hears of the end before that closes. */
+static AG__COLD void close_done(ag_ctx *c) {
+    void *done = atomic_load_explicit(&c->done, memory_order_acquire);
+    if (done && !ag__chan_is_closed(done)) {
+        ag__m *m = ag__enter();
+        ag__chan_close_inside(m, done);
+        ag__leave(m);
+    }
 }
 
 int ag_ctx_err(ag_ctx *c) {
@@ -327,9 +353,11 @@ int ag_ctx_err(ag_ctx *c) {
         return 0;
     int err = err_of(c);
     if (err == 0)
-        err = look_up(c);
-    if (err != 0)
-        AG__HB_ACQUIRE(&c->cancel);
+        err = look_up(NULL, c);
+    if (err != 0) {
+        AG__HB_ACQUIRE(&c->cancel); /* before: whoever hears of it by the channel has it from us */
+        close_done(c);
+    }
     return err;
 }
 
@@ -374,6 +402,7 @@ void *ag__ctx_done_of(ag_ctx *c) {
         done = offer_done(c, ag__chan_new(sizeof(char), 0));
     /* After the offer: who ends it closes what was there, we what was not. */
     if (err_of(c) != 0) {
+        AG__HB_ACQUIRE(&c->cancel);
         ag__m *m = ag__enter();
         ag__chan_close_inside(m, done);
         ag__leave(m);

@@ -56,15 +56,18 @@ static bool is_ours(uintptr_t pc, bool is_return) {
  * linked program nothing else tells them from the user's. */
 static bool is_runtime(const ag__symbol_info *symbol, uintptr_t pc, bool is_return) {
     static const char *const names[] = {
-        "goroutine_main", "park",         "switch_to_loop", "wait_in",
-        "wait_for_one",   "lock_slow",    "print_all",      "print_self",
-        "dump",           "die",          "closed_panic",   "start",
-        "walk",           "main_entry",   "wait_for_ever",  "print_backtrace_here",
-        "backtrace",      "run",          "select_any",     "nil_call",
-        "leave",          "panic_closed", "park_foreign",   "park_foreign_until",
-        "run_all",        "lock_checked", "wait_for_grant", "wait_for_readers",
-        "read_lock",      "write_lock",   "fly_along",      "wait_bound",
-        "send_bound",     "recv_bound",
+        "goroutine_main", "park",          "switch_to_loop", "wait_in",
+        "wait_for_one",   "lock_slow",     "print_all",      "print_self",
+        "dump",           "die",           "closed_panic",   "start",
+        "walk",           "main_entry",    "wait_for_ever",  "print_backtrace_here",
+        "backtrace",      "run",           "select_any",     "nil_call",
+        "leave",          "panic_closed",  "park_foreign",   "park_foreign_until",
+        "run_all",        "lock_checked",  "wait_for_grant", "wait_for_readers",
+        "read_lock",      "write_lock",    "fly_along",      "wait_bound",
+        "send_bound",     "recv_bound",    "call_deferred",  "run_one",
+        "child_main",     "child_over",    "body_main",      "body_over",
+        "wait_for_all",   "wait_for_room", "wait_for_job",   "close_scope",
+        "stand_in_line",
     };
     if (strncmp(symbol->name, "ag__", 4) == 0)
         return true;
@@ -86,8 +89,9 @@ static AG__NO_SANITIZE void copy_words(uintptr_t *to, const char *from, size_t n
     ag__vg_defined(to, n);
 }
 
-/* Copies the suspended stack of g into buf and unwinds the copy. False if g ran meanwhile. */
-static bool copy_stack(ag__g *g, struct view *v, unsigned char *buf) {
+/* Copies the suspended stack of g into buf and unwinds the copy. False if g ran meanwhile. Here and
+ * below TSan does not watch: g may run. */
+static AG__NO_SANITIZE bool copy_stack(ag__g *g, struct view *v, unsigned char *buf) {
     uint64_t before = atomic_load_explicit(&g->resumes, memory_order_acquire);
     char *sp = __atomic_load_n((char **)&g->sp, __ATOMIC_ACQUIRE);
     char *hi = __atomic_load_n(&g->stack_hi, __ATOMIC_RELAXED);
@@ -112,7 +116,7 @@ static bool copy_stack(ag__g *g, struct view *v, unsigned char *buf) {
     return true;
 }
 
-static void look(ag__g *g, struct view *v, unsigned char *buf) {
+static AG__NO_SANITIZE void look(ag__g *g, struct view *v, unsigned char *buf) {
     memset(v, 0, offsetof(struct view, pcs));
     v->frames = 0;
     v->g = g;
@@ -259,8 +263,10 @@ static bool dump(FILE *out, int64_t only) {
     }
     if (!only || !j.found)
         ag__g_each(visit, &j);
-    if (!only)
+    if (!only) {
+        ag__nests_dump(out, false);
         print_stacks(out);
+    }
     free(j.buf);
     fflush(out);
     return j.found;
@@ -308,6 +314,16 @@ static void backtrace(void) {
     print_backtrace_here(stderr);
 }
 
+static void print_frames(const uintptr_t *pcs, int n) {
+    for (int i = 0; i < n; i++)
+        print_frame(stderr, pcs[i], true);
+}
+
+static void waiters_gone(void) {
+    ag__chan_free_orphans();
+    ag__nests_end();
+}
+
 static bool visit_blocked(ag__g *g, void *left) {
     if (atomic_load_explicit(&g->state, AG__RLX) != AG__G_RUNNING || !g->site)
         return true;
@@ -332,11 +348,13 @@ static bool line_of(void *pc, const char **ret_file, int *ret_line) {
 
 const struct ag__hooks ag__hooks = {.world_begins = world_begins,
                                     .world_ends = world_ends,
-                                    .waiters_gone = ag__chan_free_orphans,
+                                    .waiters_gone = waiters_gone,
                                     .deadlock = deadlock,
                                     .threads_used_up = threads_used_up,
                                     .backtrace = backtrace,
                                     .line_of = line_of,
                                     .ctx_hand_on = ag__ctx_hand_on,
                                     .ctx_drop = ag__ctx_drop,
-                                    .ctx_done = ag__ctx_done_of};
+                                    .ctx_done = ag__ctx_done_of,
+                                    .child_gone = ag__nest_child_gone,
+                                    .print_frames = print_frames};

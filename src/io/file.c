@@ -32,7 +32,7 @@ ssize_t ag_file_read(int fd, void *buf, size_t n) {
     if (got == -EBADF || got == 0 || got == (ssize_t)n)
         return got;
     size_t have = got > 0 ? (size_t)got : 0;
-    if (have > 0 && !ag__file_is_regular(fd))
+    if (have > 0 && ag__file_kind(fd) != AG__FILE_DISK)
         return got;
     int ended = ag__ended_here();
     if (ended != 0)

@@ -76,9 +76,34 @@ bool ag__gate_leave(ag__gate *x);
  * -ECANCELED if it was closed before. */
 int ag__gate_close(ag__gate *x);
 
+/*
+ * A copy under way, for ag_copy and its kin. `take` and `give` move some bytes through memory, 0 at
+ * the end, and wait where they must; `move` does it within the kernel, -EAGAIN when `wait` should
+ * come first, and another error when it can't.
+ */
+typedef struct ag__copy ag__copy;
+struct ag__copy {
+    ssize_t (*take)(ag__copy *c, void *buf, size_t n);
+    ssize_t (*give)(ag__copy *c, const void *buf, size_t n); /* some of it */
+    ssize_t (*move)(ag__copy *c, size_t n);                  /* NULL: can't be done */
+    int (*wait)(ag__copy *c);                                /* after -EAGAIN of move */
+    void *conn;
+    int to, from;
+    int to_kind, from_kind; /* AG__FILE_* */
+    int how;                /* AG__MOVE_*, of `move` */
+};
+int ag__copy_run(ag__copy *c, int64_t max, int64_t *ret_copied);
+/* take and give of a descriptor. */
+ssize_t ag__copy_take_fd(ag__copy *c, void *buf, size_t n);
+ssize_t ag__copy_give_fd(ag__copy *c, const void *buf, size_t n);
+
 /* Runs fn on the thread of signals when SIGQUIT arrives and no channel asked for it; a second one
  * within two seconds ends the process with status 2. From the start of each world to its end,
  * unless the configuration leaves signals alone or the program has a handler of its own. */
 void ag__on_quit(void (*fn)(void));
+
+/* Runs fn on the thread of signals after every SIGCHLD, besides sending it to who asked; NULL: no
+ * more. 0, -EINVAL, -ENOMEM, -EAGAIN without a thread. */
+int ag__on_child(void (*fn)(void));
 
 #endif

@@ -31,7 +31,8 @@ AG_TEST_RUN(actions_come_and_go_with_the_listeners) {
     ag_check_int(ag_notify(b, SIGUSR1), 0);
     struct sigaction action;
     sigaction(SIGUSR1, NULL, &action);
-    ag_check((action.sa_flags & SA_RESTART) && (action.sa_flags & SA_ONSTACK));
+    ag_check((action.sa_flags & SA_RESTART) &&
+             (action.sa_flags & SA_ONSTACK || ag_test_under("valgrind"))); /* sig.c tells why */
     ag_notify_stop(a);
     ag_check(!is_default(SIGUSR1));
     ag_notify_stop(b);
@@ -64,7 +65,8 @@ AG_TEST_RUN(a_refused_list_changes_nothing) {
     ag_check_int(ag_notify(c, -1), -EINVAL);
     ag_check_int(ag_notify(c, 65), -EINVAL);
     ag_check_int(ag_notify(c, 32), -EINVAL);
-    ag_check_int(ag_notify(c, 64), 0);
+    /* Valgrind keeps the last one for itself. */
+    ag_check_int(ag_notify(c, ag_test_under("valgrind") ? 63 : 64), 0);
     ag_notify_stop(c);
     ag_unref(c);
 }

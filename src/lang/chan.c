@@ -213,6 +213,7 @@ static AG__COLD int wait_bound(ag__m *m, ag__chan *c, bool cheap, ag__waitq *q, 
     }
     uint64_t epoch = ag__claim_begin(m->g);
     link_in(m, c, q, w, epoch);
+    m->g->linked = true;
     m = ag__park_until(m, reason, c, cheap ? NULL : &c->lock.lock, epoch, 0);
     if (m->g->woken == AG__WOKEN_ENDED) {
         err = ag__end_of(m->g);
@@ -222,6 +223,7 @@ static AG__COLD int wait_bound(ag__m *m, ag__chan *c, bool cheap, ag__waitq *q, 
     } else {
         AG__HB_ACQUIRE(w);
     }
+    m->g->linked = false;
     ag__leave(m);
     return err;
 }
@@ -375,6 +377,11 @@ bool ag__chan_close_inside(ag__m *m, void *chan) {
         ag__ready(m, w->g);
     }
     return true;
+}
+
+bool ag__chan_is_closed(const void *chan) {
+    const ag__chan *c = chan;
+    return atomic_load_explicit(&c->closed, memory_order_relaxed);
 }
 
 void ag__chan_close(void *chan) {

@@ -16,9 +16,40 @@ void ag__panic_text(void *pc, const char *text) __attribute__((noreturn, cold));
 
 /* In a deferred call: the panic that runs it; NULL if none does. */
 const ag_panic_info *ag__panicking(void);
+/* The same, but NULL also if it was recovered already. */
+const ag_panic_info *ag__panic_now(void);
+
+/*
+ * A panic that is carried from one goroutine to another: what it says, and the backtraces of the
+ * goroutine where it was raised and of those it came through. Reference counted; constant.
+ */
+enum { AG__HOPS = 4, AG__HOP_FRAMES = 32 };
+typedef struct ag__hop {
+    int64_t id, creator;
+    const struct ag__site *site;
+    char name[32];
+    int frames;
+    uintptr_t pcs[AG__HOP_FRAMES];
+} ag__hop;
+typedef struct ag__carried {
+    ag__object object;
+    ag_panic_info info;
+    int hops;
+    ag__hop hop[AG__HOPS]; /* where it was raised first; of more than there is room for the last */
+} ag__carried;
+
+/* In a deferred call that a panic runs: a record of it, with this goroutine as the last hop; the
+ * caller recovers it. NULL: out of memory. */
+ag__carried *ag__panic_carry(void);
+/* Raises it in this goroutine. *c must stand while it is under way. */
+void ag__panic_raise(const ag__carried *c) __attribute__((noreturn));
+/* Nobody was told of it: the last words, and the end of the process. */
+void ag__panic_unseen(const ag__carried *c) __attribute__((noreturn));
 
 /* ag_close for who is inside the runtime. False: it was closed before. */
 bool ag__chan_close_inside(ag__m *m, void *chan);
+/* Once true, always true; who takes it for more than a hint goes through the lock. */
+bool ag__chan_is_closed(const void *chan);
 
 /* Frees the channels whose last reference went while goroutines, now dropped, waited there. */
 void ag__chan_free_orphans(void);

@@ -22,6 +22,9 @@
  *     there, D1 is over and A's walk goes on. Then it meets those that A had left: A is replaced,
  *     and recovering B ends both.
  *
+ * ag_goexit and ag_exit are walks of the same kind that no ag_try and no ag_recover stops. If A is
+ * one, what ends B ends only B: a try passes A on.
+ *
  * ag_recover works only from the function that the panic's walk called: the macro passes its own
  * return address, which must be ag__call_panicking_return.
  *
@@ -32,9 +35,13 @@
  * a stack pointer below itself; its end takes the list away. One that is not whole is never
  * followed; the stack above is searched for the next that is.
  *
+ * It may leave panics behind, too: a deferred call jumps out of the walk that runs it. Such a panic
+ * lies below what stands, or the block of the call has ended since; it is over.
+ *
  * Refused: setjmp in users' frames (volatile variables), the C++ unwinder (flags, size, cost).
  */
 #include "lang/lang.h"
+#include "os/unwind.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,9 +49,12 @@
 
 struct ag__panic {
     ag_panic_info info;
-    struct ag__panic *outer; /* the panic during which this one was raised */
+    const struct ag__panic *self; /* as long as nothing is written over it */
+    struct ag__panic *outer;      /* the panic during which this one was raised */
+    const ag__carried *carried;   /* from another goroutine, else NULL */
+    struct ag__defer *running;    /* the last that the walk called; its block stands, too */
     bool recovered;
-    bool goexit;  /* no panic at all: ag_goexit or ag_exit walks the list */
+    bool goexit;  /* no panic (any more): ag_goexit or ag_exit walks the list */
     bool exits;   /* goexit by ag_exit(exit_code) */
     bool in_call; /* a deferred call of this walk runs now */
     int exit_code;
@@ -208,6 +218,22 @@ static bool is_try(const struct ag__defer *d) {
     return d->fn == try_mark;
 }
 
+/* Whether p goes on below the try: as a way out by decision. A panic out of a deferred call of one,
+ * which replaced its walk, ends here; the way out does not, and p's walk is now the walk of that.
+ */
+static AG__COLD bool goes_on(const struct ag__defer *d, struct ag__panic *p) {
+    const struct try *t = ag__container_of(d, struct try, marker);
+    for (const struct ag__panic *x = p; x && x != t->panic_before; x = x->outer)
+        if (x->goexit) {
+            p->recovered = false;
+            p->goexit = true;
+            p->exits = x->exits;
+            p->exit_code = x->exit_code;
+            return true;
+        }
+    return false;
+}
+
 static AG__COLD __attribute__((noreturn)) void finish_try(ag__g *g, struct ag__defer *d,
                                                           struct ag__panic *p) {
     struct try *t = ag__container_of(d, struct try, marker);
@@ -215,6 +241,37 @@ static AG__COLD __attribute__((noreturn)) void finish_try(ag__g *g, struct ag__d
         *t->out = p->info;
     g->panic = t->panic_before;
     ag__frame_return(&t->frame);
+}
+
+/* --- Panics under way. --- */
+
+static AG__NO_SANITIZE bool is_over(const struct ag__panic *p) {
+    const struct ag__defer *d = (const struct ag__defer *)word_at(&p->running);
+    return d && word_at(&d->head) != (uintptr_t)&d->next;
+}
+
+/* The innermost panic of g that is under way and lies above `limit`. */
+static AG__COLD AG__NO_SANITIZE struct ag__panic *under_way(const ag__g *g, uintptr_t limit) {
+    struct ag__panic *p = g->panic;
+    while (p && word_at(&p->self) == (uintptr_t)p) {
+        if (place_of(p) > limit && !is_over(p))
+            return p;
+        struct ag__panic *outer = (struct ag__panic *)word_at(&p->outer);
+        if (outer && place_of(outer) <= place_of(p)) /* so that no circle is followed */
+            return NULL;
+        p = outer;
+    }
+    return NULL;
+}
+
+/* p becomes the innermost, whatever was at its place before. */
+static void begin(ag__g *g, struct ag__panic *p) {
+    struct ag__panic *outer = under_way(g, place_of(p));
+    p->self = p;
+    p->outer = outer;
+    p->running = NULL;
+    p->recovered = p->goexit = p->exits = p->in_call = false;
+    g->panic = p;
 }
 
 /* --- Printing. --- */
@@ -243,8 +300,25 @@ static void print_head(const ag__g *g) {
         fprintf(stderr, "\ngoroutine %lld [running]:\n", (long long)g->id);
 }
 
+/* Where a carried panic comes from. */
+static AG__COLD void print_carried(const ag__carried *c) {
+    for (int i = 0; i < c->hops; i++) {
+        const ag__hop *h = &c->hop[i];
+        fprintf(stderr,
+                h->name[0] ? "\ngoroutine %lld \"%s\" [panicked]:\n"
+                           : "\ngoroutine %lld%s [panicked]:\n",
+                (long long)h->id, h->name);
+        ag__hooks.print_frames(h->pcs, h->frames);
+        if (h->site && h->id != 1)
+            fprintf(stderr, "created by %s in goroutine %lld at %s:%d\n", h->site->func,
+                    (long long)h->creator, h->site->file, h->site->line);
+    }
+}
+
 static AG__COLD void print_all(ag__g *g, struct ag__panic *p) {
     print_chain(p);
+    if (p->carried)
+        print_carried(p->carried);
     print_head(g);
     ag__hooks.backtrace();
     if (g->site && g->id != 1)
@@ -253,19 +327,27 @@ static AG__COLD void print_all(ag__g *g, struct ag__panic *p) {
     fflush(stderr);
 }
 
-static AG__COLD __attribute__((noreturn)) void die(ag__g *g, struct ag__panic *p) {
+static AG__COLD void begin_to_die(void) {
     static _Atomic uint32_t dying;
     if (atomic_exchange(&dying, 1)) /* another thread is at it: let it finish */
         for (;;)
             ag__os_sleep(1000000000);
-    print_all(g, p);
+}
+
+static AG__COLD __attribute__((noreturn)) void end_process(const ag_panic_info *info) {
     ag_panic_hook hook = atomic_load(&panic_hook);
     if (hook)
-        hook(&p->info);
+        hook(info);
     const char *traceback = getenv("AGLET_TRACEBACK");
     if (traceback && strcmp(traceback, "crash") == 0)
         abort();
     ag__os_exit_now(2);
+}
+
+static AG__COLD __attribute__((noreturn)) void die(ag__g *g, struct ag__panic *p) {
+    begin_to_die();
+    print_all(g, p);
+    end_process(&p->info);
 }
 
 /* --- The walk. --- */
@@ -283,6 +365,7 @@ static void run_one(ag__g *g, struct ag__defer *d, struct ag__panic *p) {
     const intptr_t args[6] = {(intptr_t)d->fn, (intptr_t)d};
     pop(g, d);
     d->fn = nothing;
+    p->running = d;
     p->floor = g->defers;
     p->in_call = true;
     (void)AG__FRAME_CALL(&p->call, (ag__fn)call_deferred, args);
@@ -309,7 +392,7 @@ static void walk(ag__g *g, struct ag__panic *p) {
             run_one(g, d, p);
             continue;
         }
-        if (!p->goexit)
+        if (!goes_on(d, p))
             finish_try(g, d, p);
         pop(g, d);
     }
@@ -327,11 +410,9 @@ static __attribute__((noreturn)) void leave(ag__g *g, struct ag__panic *p) {
 }
 
 static __attribute__((noreturn)) void start(ag__g *g, struct ag__panic *p) {
-    p->outer = g->panic;
-    p->recovered = p->goexit = p->exits = p->in_call = false;
-    g->panic = p;
+    begin(g, p);
     walk(g, p);
-    if (!p->recovered) {
+    if (!p->recovered && !p->goexit) {
         if (!g->on_panic)
             die(g, p);
         print_all(g, p);
@@ -349,6 +430,7 @@ void ag__panic_at(const char *file, int line, void *value, const char *fmt, ...)
     p.info.value = value;
     p.info.file = file;
     p.info.line = line;
+    p.carried = NULL;
     start(self(), &p);
 }
 
@@ -361,13 +443,64 @@ void ag__panic_text(void *pc, const char *text) {
 }
 
 const ag_panic_info *ag__panicking(void) {
-    const struct ag__panic *p = self()->panic;
+    const struct ag__panic *p = under_way(self(), (uintptr_t)__builtin_frame_address(0));
     return p && !p->goexit ? &p->info : NULL;
 }
 
+/* --- From one goroutine to another. --- */
+
+static void carried_free(ag__object *o) {
+    free(ag__container_of(o, ag__carried, object));
+}
+
+ag__carried *ag__panic_carry(void) {
+    const ag__g *g = self();
+    const struct ag__panic *p = g->panic;
+    ag__carried *c = malloc(sizeof *c);
+    if (!c)
+        return NULL;
+    ag__object_init(&c->object, carried_free);
+    c->info = p->info;
+    c->hops = 0;
+    if (p->carried) {
+        c->hops = p->carried->hops;
+        memcpy(c->hop, p->carried->hop, (size_t)c->hops * sizeof *c->hop);
+    }
+    if (c->hops == AG__HOPS) {
+        memmove(&c->hop[1], &c->hop[2], (AG__HOPS - 2) * sizeof *c->hop);
+        c->hops--;
+    }
+    ag__hop *h = &c->hop[c->hops++];
+    h->id = g->id;
+    h->creator = g->creator;
+    h->site = g->site;
+    snprintf(h->name, sizeof h->name, "%s", g->name ? g->name : "");
+    h->frames = ag__unwind_here(h->pcs, AG__HOP_FRAMES, 1);
+    return c;
+}
+
+void ag__panic_raise(const ag__carried *c) {
+    struct ag__panic p;
+    p.info = c->info;
+    p.carried = c;
+    start(self(), &p);
+}
+
+AG__COLD void ag__panic_unseen(const ag__carried *c) {
+    begin_to_die();
+    fprintf(stderr, "panic: %s [of a job that nobody awaited]\n", c->info.msg);
+    print_carried(c);
+    fflush(stderr);
+    end_process(&c->info);
+}
+
+const ag_panic_info *ag__panic_now(void) {
+    const struct ag__panic *p = self()->panic;
+    return p && !p->goexit && !p->recovered ? &p->info : NULL;
+}
+
 const ag_panic_info *ag__recover(void *return_address) {
-    ag__g *g = self();
-    struct ag__panic *p = g->panic;
+    struct ag__panic *p = under_way(self(), (uintptr_t)__builtin_frame_address(0));
     if (!p || p->goexit || p->recovered || !p->in_call ||
         return_address != (const void *)ag__call_panicking_return)
         return NULL;
@@ -379,12 +512,10 @@ const ag_panic_info *ag__recover(void *return_address) {
 
 static __attribute__((noreturn)) void run_all(ag__g *g, bool exits, int code) {
     struct ag__panic p;
-    memset(&p, 0, sizeof p);
+    p.exit_code = code;
+    begin(g, &p);
     p.goexit = true;
     p.exits = exits;
-    p.exit_code = code;
-    p.outer = g->panic;
-    g->panic = &p;
     walk(g, &p);
     leave(g, &p);
 }

@@ -279,6 +279,7 @@ static int wait_for_one(ag__m *m, struct work *w, void *pc) {
     g->woken = AG__WOKEN_NORMAL;
     g->unlink = unlink_dropped;
     g->unlink_arg = w;
+    g->linked = true;
     link_all(w, g, p.epoch);
     int reason = w->n == 0 ? AG__WAIT_SELECT_EMPTY : AG__WAIT_SELECT;
     if (AG__UNLIKELY(g->until) && (!p.deadline || g->until < p.deadline)) {
@@ -294,6 +295,7 @@ static int wait_for_one(ag__m *m, struct work *w, void *pc) {
             ag__timer_stop(&g->timer);
     }
     unlink_all(m, w);
+    g->linked = false;
     if (AG__UNLIKELY(g->woken == AG__WOKEN_ENDED || (p.by_context && g->woken == AG__WOKEN_LATE))) {
         int err = ag__end_of(g);
         ag__leave(m);

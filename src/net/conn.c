@@ -267,6 +267,28 @@ ssize_t ag_writev(ag_conn *c, const struct iovec *iov, int iov_count) {
     return end_write(c, writev_inside(c, iov, iov_count, (ssize_t)total));
 }
 
+/* Of memory, or of the file `from`: one system call's worth, waiting while nothing goes. */
+static ssize_t give_inside(ag_conn *c, const void *buf, int from, size_t n) {
+    for (;;) {
+        ssize_t put = buf ? ag__sock_send(c->fd, buf, n)
+                          : (ssize_t)ag_blocking(ag__file_move, AG__MOVE_SENDFILE, c->fd, from, n);
+        if (put >= 0) {
+            count(&c->sent, put);
+            return put;
+        }
+        int r = put == -EAGAIN ? ag__pd_wait(c->pd, AG__WRITE) : put != -EINTR ? (int)put : 0;
+        if (r != 0)
+            return r;
+        if (ag__pd_is_late(c->pd, AG__WRITE))
+            return -ETIMEDOUT;
+    }
+}
+
+ssize_t ag__conn_give(ag_conn *c, const void *buf, int from, size_t n) {
+    int r = begin_write(c);
+    return r != 0 ? r : end_write(c, give_inside(c, buf, from, n));
+}
+
 /* --- Deadlines, halves, numbers. --- */
 
 static int set_deadlines(ag_conn *c, ag_time t, bool read, bool write) {

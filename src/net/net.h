@@ -34,6 +34,10 @@ int ag__conn_open(ag_conn *c, int fd, bool stream, bool drains);
 /* Of a connection that was never opened. */
 void ag__conn_discard(ag_conn *c);
 
+/* Writes some of buf, or, with NULL, of the file `from`; waits while nothing goes. Returns: bytes,
+ * 0 at the end of the file, an error. */
+ssize_t ag__conn_give(ag_conn *c, const void *buf, int from, size_t n);
+
 /* ag_dial that gives up with -ETIMEDOUT at `deadline`, a point of ag_now(); 0: never. */
 int ag__dial(const char *net, const char *addr, ag_time deadline, ag_conn **ret_conn);
 
@@ -59,7 +63,7 @@ typedef struct ag__host_port {
 } ag__host_port;
 int ag__host_port_parse(const char *addr, ag__host_port *ret_parts);
 
-/* Names to addresses, without stalling other goroutines; results as ag__addr_look_up. */
+/* Names to addresses, as ag_lookup_host does; results as ag__addr_look_up, AG__TARGETS at most. */
 int ag__dns_look_up(const ag__host_port *parts, int kind, bool datagram, bool listens,
                     ag__addr *ret_addrs, int max);
 

@@ -49,9 +49,10 @@ void ag__os_futex_wake(_Atomic uint32_t *word, int count);
  * least one of the two reads sees the other's store. Light costs nothing where the system has
  * membarrier; else it is a full fence.
  */
-extern bool ag__fence_full AG__HIDDEN; /* Constant after ag__os_init. */
+/* Atomic, relaxed; constant after ag__os_init. Before that it is true, which is always right. */
+extern _Atomic bool ag__fence_full AG__HIDDEN;
 static inline void ag__fence_light(void) {
-    if (AG__UNLIKELY(ag__fence_full))
+    if (AG__UNLIKELY(atomic_load_explicit(&ag__fence_full, memory_order_relaxed)))
         atomic_thread_fence(memory_order_seq_cst);
     else
         AG__COMPILER_BARRIER();

@@ -32,6 +32,10 @@ bool ag__addr_is_wildcard(const ag__addr *a);
 int ag__addr_unix(const char *path, ag__addr *ret_addr);
 /* "127.0.0.1:80", "[::1]:80", a path, "@name", or "". Cut to `size`. */
 void ag__addr_text(const ag__addr *a, char *buf, size_t size);
+/* The same without the port: "127.0.0.1", "::1", "fe80::1%eth0". */
+void ag__addr_host_text(const ag__addr *a, char *buf, size_t size);
+/* Of an internet address. */
+void ag__addr_set_port(ag__addr *a, int port);
 /* Asks the system's resolver for up to `max` addresses; blocks the thread. `host` may be NULL
  * with `port_name` alone. Returns how many, -ENOENT when there are none, -EAGAIN when the
  * resolver could not be asked, -EINVAL for an unknown port name. */

@@ -163,7 +163,8 @@ static bool next_is_old(struct search *s, ag__p *v) {
 }
 
 static ag__g *steal(ag__m *m, ag__p *p, struct search *s) {
-    uint32_t n = (uint32_t)atomic_load_explicit(&ag__s.p_made, AG__RLX);
+    /* Acquire, here and below: so many are there. Partner: ag__procs_make. */
+    uint32_t n = (uint32_t)atomic_load_explicit(&ag__s.p_made, memory_order_acquire);
     uint32_t at = ag__random_below(&p->random, n);
     for (uint32_t i = 0; i < n; i++, at = at + 1 == n ? 0 : at + 1) {
         ag__p *v = ag__s.p_all[at];
@@ -270,7 +271,7 @@ AG__COLD void ag__wake_one(void) {
 static bool any_queue(void) {
     if (atomic_load_explicit(&ag__s.queue_count, AG__RLX))
         return true;
-    int n = atomic_load_explicit(&ag__s.p_made, AG__RLX);
+    int n = atomic_load_explicit(&ag__s.p_made, memory_order_acquire);
     for (int i = 0; i < n; i++)
         if (ag__rq_len(ag__s.p_all[i]))
             return true;

@@ -63,11 +63,12 @@ void ag__g_rebuild(void); /* all records but those of lost threads are free agai
 void ag__tsan_init(void);
 void *ag__tsan_neutral_begin(void); /* what is made before the end comes behind no goroutine */
 void ag__tsan_neutral_end(void *self);
-void ag__tsan_to(ag__m *m, ag__g *to);       /* NULL: the thread's loop */
-void ag__tsan_leave(ag__m *m, ag__g *to);    /* the same, for ever */
-void ag__tsan_become(ag__m *m, ag__g *next); /* the same, on the stack of the one that ended */
-void ag__tsan_end(ag__g *g);                 /* g has ended, the thread is elsewhere */
-void ag__tsan_drop(ag__g *g);                /* g waits in the runtime, for ever */
+void ag__tsan_to(ag__m *m, ag__g *to);    /* NULL: the thread's loop */
+void ag__tsan_leave(ag__m *m, ag__g *to); /* the same, for ever */
+/* The same, on the stack of the one that ended. */
+void ag__tsan_become(ag__m *m, ag__g *from, ag__g *next);
+void ag__tsan_end(ag__g *g);  /* g has ended, the thread is elsewhere */
+void ag__tsan_drop(ag__g *g); /* g waits in the runtime, for ever */
 void ag__tsan_new_stack(ag__g *g);
 #else
 static inline void ag__tsan_init(void) {
@@ -85,7 +86,8 @@ static inline void ag__tsan_to(ag__m *m, ag__g *to) {
 static inline void ag__tsan_leave(ag__m *m, ag__g *to) {
     ag__tsan_to(m, to);
 }
-static inline void ag__tsan_become(ag__m *m, ag__g *next) {
+static inline void ag__tsan_become(ag__m *m, ag__g *from, ag__g *next) {
+    (void)from;
     ag__tsan_to(m, next);
 }
 static inline void ag__tsan_end(ag__g *g) {

@@ -140,7 +140,7 @@ static bool spread(int64_t now) {
         ag__maybe_wake();
         return true;
     }
-    int n = atomic_load_explicit(&ag__s.p_count, AG__RLX);
+    int n = atomic_load_explicit(&ag__s.p_count, memory_order_acquire);
     for (int i = 0; i < n; i++) {
         ag__p *p = ag__s.p_all[i];
         bool stuck = p->seen_m && atomic_load_explicit(&p->tick, AG__RLX) == p->seen_tick;
@@ -154,7 +154,7 @@ static bool spread(int64_t now) {
 }
 
 static void poke_all(void) {
-    int n = atomic_load_explicit(&ag__s.p_count, AG__RLX);
+    int n = atomic_load_explicit(&ag__s.p_count, memory_order_acquire);
     for (int i = 0; i < n; i++)
         atomic_store_explicit(&ag__s.p_all[i]->poke, 1, AG__RLX);
 }
@@ -215,7 +215,8 @@ static void monitor_main(void) {
         int64_t now = ag__os_now();
         atomic_store_explicit(&ag__s.coarse_now, now, AG__RLX);
         bool busy = false;
-        int n = atomic_load_explicit(&ag__s.p_count, AG__RLX);
+        /* Acquire, here as above: so many are there. Partner: the store of ag__procs_set. */
+        int n = atomic_load_explicit(&ag__s.p_count, memory_order_acquire);
         for (int i = 0; i < n; i++)
             busy |= look_at(ag__s.p_all[i], now);
         busy |= spread(now);

@@ -29,7 +29,8 @@ static void p_init(ag__p *p, int index) {
 }
 
 int ag__procs_make(int n) {
-    ag__s.p_all = all;
+    if (!ag__s.p_all)
+        ag__s.p_all = all;
     while (ag__s.p_made < n) {
         ag__p *p = all[ag__s.p_made];
         if (!p)

@@ -35,7 +35,8 @@ enum {
     AG__GF_CUSTOM = 4,
     AG__GF_LAZY = 8,
     AG__GF_LOST = 16,
-    AG__GF_WATCHED = 32 /* alone on its stack, which will be measured */
+    AG__GF_WATCHED = 32, /* alone on its stack, which will be measured */
+    AG__GF_CHILD = 64    /* of a scope or a job: `nest` is valid */
 };
 
 #define AG__STACK_MAX ((size_t)1 << 30)
@@ -52,6 +53,7 @@ struct ag__g {
     _Atomic uint8_t state;  /* Atomic, relaxed: written by the owner, read by dumps. */
     uint8_t flags;          /* AG__GF_* */
     uint8_t woken;          /* AG__WOKEN_*, written by the waker before ready */
+    bool linked;            /* its waiters may be in channels although it was woken: `unlink` */
     _Atomic uint8_t reason; /* AG__WAIT_* while WAITING */
     ag__fn fn;
     const struct ag__site *site;
@@ -71,7 +73,7 @@ struct ag__g {
             int64_t deadline;
             ag__lock *deadline_lock;
             /* Takes the waiters of a dropped goroutine out of channels that live on. Valid while
-             * WAITING for a channel or in a select. */
+             * WAITING for a channel, and while `linked`. */
             void (*unlink)(void *arg);
             void *unlink_arg;
         };
@@ -90,7 +92,7 @@ struct ag__g {
     void *fired;  /* written by the waker: the waiter of a select that was woken */
     void *cxx[2]; /* the C++ library's per-thread exception state */
     /* The current context; sched.h tells the protocol. Owner only: */
-    bool bound;                  /* its waits may end: `cancel` or `until` is set */
+    bool bound;                  /* `cancel` or `until` is set: its waits may end; or `group` */
     struct ag_ctx *ctx;          /* NULL: the background */
     struct ag__ctx_block *block; /* the innermost block that changed it */
     ag__cancel *cancel;          /* of ctx; g is a member */
@@ -101,6 +103,15 @@ struct ag__g {
     _Atomic uint64_t open_epoch; /* Atomic; the wait that a cancel may claim. */
     _Atomic uintptr_t open_pd;   /* Atomic; the wait for a descriptor under way, pd | mode. */
     _Atomic int64_t ends_at;     /* Relaxed, for dumps: when the context ends; 0: unknown. */
+    /* Of a child, see ctx/ctx.h. Constant from its start, but for `nest_run`: owner only. */
+    struct ag__nest *nest; /* what it belongs to */
+    int64_t nest_id;       /* the number of that, for dumps */
+    union {
+        ag__fn nest_fn;                /* what it is to run, until it does */
+        struct ag__nest_run *nest_run; /* the run, from then on */
+    };
+    /* Relaxed: written by the owner, compared by leak checks. Whose test it is part of; NULL. */
+    struct ag__group *_Atomic group;
 #if AG__ASAN
     void *asan_fake;
 #endif

@@ -243,8 +243,10 @@ struct ag__hooks {
     bool (*line_of)(void *pc, const char **ret_file, int *ret_line);
     void (*ctx_hand_on)(ag__m *m, ag__g *to); /* the caller's current context, to a new goroutine */
     void (*ctx_drop)(ag__g *g,
-                     bool blocks);       /* g has ended; blocks: it was dropped where it stood */
-    void *(*ctx_done)(struct ag_ctx *c); /* the channel that closes; NULL: never */
+                     bool blocks);          /* g has ended; blocks: it was dropped where it stood */
+    void *(*ctx_done)(struct ag_ctx *c);    /* the channel that closes; NULL: never */
+    void (*child_gone)(ag__m *m, ag__g *g); /* g, AG__GF_CHILD, has ended and is counted no more */
+    void (*print_frames)(const uintptr_t *pcs, int n); /* of a backtrace, on stderr */
 };
 extern const struct ag__hooks ag__hooks AG__HIDDEN;
 

@@ -162,28 +162,43 @@ static int count_inside(void) {
 
 static void mark_lost(void) {
     ag__lock_acquire(&ag__s.lock);
-    for (ag__m *m = ag__s.all_m; m; m = m->all_link)
-        if (m->g)
-            m->g->flags |= AG__GF_LOST;
+    for (ag__m *m = ag__s.all_m; m; m = m->all_link) {
+        /* Read once: a thread that comes back just now lets go of its goroutine. */
+        ag__g *g = __atomic_load_n(&m->g, __ATOMIC_RELAXED);
+        if (g)
+            g->flags |= AG__GF_LOST;
+    }
     ag__s.all_m = ag__s.idle_m = NULL;
     ag__s.m_count = ag__s.m_idle = 0;
     ag__s.world++;
     ag__lock_release(&ag__s.lock);
 }
 
+static bool waits_for_channel(ag__g *g) {
+    int reason = atomic_load_explicit(&g->reason, AG__RLX);
+    return atomic_load_explicit(&g->state, AG__RLX) == AG__G_WAITING &&
+           (reason == AG__WAIT_CHAN_SEND || reason == AG__WAIT_CHAN_RECV);
+}
+
 /* Channels that live on must not find waiters on a stack that is gone. */
 static bool unlink_waiter(ag__g *g, void *unused) {
     (void)unused;
-    int reason = atomic_load_explicit(&g->reason, AG__RLX);
-    if (!(g->flags & AG__GF_LOST) && atomic_load_explicit(&g->state, AG__RLX) == AG__G_WAITING &&
-        (reason == AG__WAIT_CHAN_SEND || reason == AG__WAIT_CHAN_RECV || reason == AG__WAIT_SELECT))
+    if (!(g->flags & AG__GF_LOST) && (g->linked || waits_for_channel(g)))
         g->unlink(g->unlink_arg);
+    return true;
+}
+
+/* Before any context may go. */
+static bool leave_context(ag__g *g, void *unused) {
+    (void)unused;
+    if (!(g->flags & AG__GF_LOST) && g->cancel)
+        ag__cancel_leave(g);
     return true;
 }
 
 static bool drop_context(ag__g *g, void *unused) {
     (void)unused;
-    if (!(g->flags & AG__GF_LOST) && g->bound)
+    if (!(g->flags & AG__GF_LOST) && (g->ctx || g->block || g->group))
         ag__hooks.ctx_drop(g, true);
     return true;
 }
@@ -219,6 +234,7 @@ static void end(void) {
     ag__m *m = ag__enter();
     ag__foreign_wait_out(m);
     ag__g_each(unlink_waiter, NULL);
+    ag__g_each(leave_context, NULL);
     ag__hooks.waiters_gone();
     ag__g_each(drop_context, NULL);
     ag__g_each(drop_stack, m);

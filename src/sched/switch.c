@@ -358,6 +358,8 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
     ag__g *g = m->g;
     ag__p *p = m->p;
     count_end(m);
+    if (AG__UNLIKELY(g->flags & AG__GF_CHILD))
+        ag__hooks.child_gone(m, g);
     if (AG__UNLIKELY(g->locked_m != NULL))
         unlock_thread_at_end(m, g);
     ag__rq_open(p);
@@ -372,7 +374,7 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
         *m->errno_at = 0;
         next->sp = NULL;
         resume_begin(m, next);
-        ag__tsan_become(m, next);
+        ag__tsan_become(m, g, next);
         ag__g_free(m, g);
         return next;
     }

@@ -14,7 +14,9 @@
  *   - A thread of ours is made by that fibre, too, and what runs there comes after its making.
  *
  * With AG_TSAN_SELF the runtime is watched like any program: its own locks and atomics order it,
- * and a switch is what it is, the same thread going on.
+ * a switch is what it is, the same thread going on, and who makes a fibre or a thread comes before
+ * it. Only this file is not watched: a function that TSan has seen begin on one fibre must not end
+ * on another.
  *
  * TSan knows some 8,000 threads at a time, so a program may have as many started goroutines.
  */
@@ -35,26 +37,34 @@ void ag__tsan_init(void) {
 
 void *ag__tsan_neutral_begin(void) {
     void *self = __tsan_get_current_fiber();
+    if (AG__TSAN_SELF)
+        return self;
     ag__lock_acquire(&maker_lock);
     __tsan_switch_to_fiber(maker, 1);
     return self;
 }
 
 void ag__tsan_neutral_end(void *self) {
+    if (AG__TSAN_SELF)
+        return;
     __tsan_switch_to_fiber(self, 1);
     ag__lock_release(&maker_lock);
 }
 
-static void make_fiber(ag__g *g) {
+static void name_fiber(const ag__g *g) {
     char name[64];
     snprintf(name, sizeof name, "goroutine %lld %s", (long long)g->id,
              g->name   ? g->name
              : g->site ? g->site->call
                        : "");
+    __tsan_set_fiber_name(g->tsan_fiber, name);
+}
+
+static void make_fiber(ag__g *g) {
     void *self = ag__tsan_neutral_begin();
     g->tsan_fiber = __tsan_create_fiber(0);
     ag__tsan_neutral_end(self);
-    __tsan_set_fiber_name(g->tsan_fiber, name);
+    name_fiber(g);
 }
 
 static void new_memory(void *at, unsigned long size) {
@@ -78,7 +88,13 @@ void ag__tsan_leave(ag__m *m, ag__g *to) {
     ag__tsan_to(m, to);
 }
 
-void ag__tsan_become(ag__m *m, ag__g *next) {
+void ag__tsan_become(ag__m *m, ag__g *from, ag__g *next) {
+    if (AG__TSAN_SELF) {
+        next->tsan_fiber = from->tsan_fiber;
+        from->tsan_fiber = NULL;
+        name_fiber(next);
+        return;
+    }
     make_fiber(next);
     ag__tsan_new_stack(next);
     AG__TSAN_LOOK();

@@ -132,11 +132,12 @@ static ag__cycle *look_for_circle(struct edge *e) {
     struct edge *path[DEPTH] = {e};
     visits++;
     int n = close_circle(path, 1);
-    if (n == 0 || was_reported(e->from.pc, e->to.pc))
+    ag__cycle *c = n ? malloc(sizeof *c) : NULL;
+    /* Without memory it was not reported: the next time, perhaps. */
+    if (!c || was_reported(e->from.pc, e->to.pc)) {
+        free(c);
         return NULL;
-    ag__cycle *c = malloc(sizeof *c);
-    if (!c)
-        return NULL;
+    }
     c->count = n;
     for (int i = 0; i < n; i++)
         c->edges[i] = *path[i];

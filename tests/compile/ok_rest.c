@@ -79,12 +79,38 @@ int net_part(ag_listener *l, ag_conn *c, struct iovec *iov) {
     return r + ag_conn_shutdown(c, 1) + ag_conn_close(c) + ag_listener_close(l) + (int)n;
 }
 
+int process_part(ag_process *p);
+int process_part(ag_process *p) {
+    const char *argv[] = {"true", NULL};
+    static ag_process_opts opts;
+    ag_process_status status;
+    ag_process_output got;
+    ag_host_addr addrs[2];
+    char buf[64];
+    opts.argv = argv;
+    opts.in = AG_PROCESS_PIPE;
+    opts.out = AG_PROCESS_NULL;
+    opts.err = AG_PROCESS_OUT;
+    int r = ag_process_start(&opts, &p) + ag_process_wait(p, &status) + ag_process_kill(p);
+    r += ag_process_signal(p, SIGTERM) + ag_process_signal_group(p, SIGTERM) + ag_process_pid(p);
+    r += ag_process_in(p) + ag_process_out(p) + ag_process_err(p);
+    r += ag_process_close_in(p) + ag_process_close_out(p) + ag_process_close_err(p);
+    ag_process_status_text(&status, buf, sizeof buf);
+    r += ag_process_run(&opts, 1 << 20, &got) + status.exit_code + (int)got.out_size;
+    ag_process_output_free(&got);
+    ag_unref(p);
+    return r + ag_reap_children(true) + ag_lookup_host("localhost", addrs, 2);
+}
+
 int rest(ag_chan(int) signals, ag_ctx *ctx);
 int rest(ag_chan(int) signals, ag_ctx *ctx) {
     char buf[8];
     ag_stats stats;
     ag_stats_read(&stats);
     int r = ag_notify(signals) + ag_notify(signals, SIGINT) + ag_notify(signals, SIGINT, SIGTERM);
+    r += ag_notify_reset() + ag_notify_reset(SIGINT) + ag_notify_reset(SIGINT, SIGRTMIN + 1);
+    r += ag_notify_ignore() + ag_notify_ignore(SIGHUP) + ag_notify_ignored(SIGHUP);
+    ag_unref(ag_stop_ctx(ctx));
     ag_notify_stop(signals);
     ssize_t n = ag_fd_read(0, buf, 8) + ag_fd_write(1, buf, 8) + ag_file_read(0, buf, 8) +
                 ag_file_write(1, buf, 8);

@@ -354,6 +354,175 @@ AG_TEST_RUN(what_a_longjmp_left_may_be_written_over) {
     check_notes("ba");
 }
 
+static void jumps_over_two(void) {
+    ag_defer(note, 'x');
+    ag_defer(note, 'y');
+    longjmp(target, 1);
+}
+
+static void panics_after_two(void) {
+    ag_defer(note, 'a');
+    if (setjmp(target) == 0)
+        jumps_over_two();
+    ag_defer(note, 'b');
+    ag_panic("after the jump");
+}
+
+AG_TEST_RUN(two_of_one_frame_are_skipped_by_a_longjmp) {
+    ag_check_int(ag_try(NULL, panics_after_two), AG_PANICKED);
+    check_notes("ba");
+}
+
+/* The same frame again, at the same place: what is made there now is linked to what was there. */
+static void jumps_until(volatile int *rounds) {
+    ag_defer(note, 'x');
+    ag_defer(note, 'y');
+    if (--*rounds > 0)
+        longjmp(target, 1);
+    ag_panic("the last time");
+}
+
+static void abandons_the_same_again(void) {
+    volatile int rounds = 3;
+    ag_defer(note, 'a');
+    (void)setjmp(target);
+    jumps_until(&rounds);
+}
+
+AG_TEST_RUN(of_a_frame_left_by_longjmp_and_made_again_each_runs_once) {
+    ag_panic_info info;
+    ag_check_int(ag_try(&info, abandons_the_same_again), AG_PANICKED);
+    ag_check_str(info.msg, "the last time");
+    /* The frame that panics lies on what the longjmp left: `a` may be found or not. */
+    notes[2] = 0;
+    check_notes("yx");
+}
+
+static void leaves_two_and_returns(void) {
+    ag_defer(note, 'a');
+    if (setjmp(target) == 0)
+        jumps_over_two();
+    ag_defer(note, 'b');
+}
+
+AG_TEST_RUN(after_a_longjmp_over_two_blocks_end_as_ever) {
+    for (int i = 0; i < 3; i++)
+        leaves_two_and_returns();
+    check_notes("bababa");
+    ag_check_int(ag_try(NULL, panics_after_two), AG_PANICKED);
+    check_notes("ba");
+}
+
+/* ---- A jump out of a deferred call that a panic runs ---------------------------------------- */
+
+static void jumps_back(void) {
+    note('j');
+    longjmp(target, 1);
+}
+
+/* Into the block whose deferred call it is: that has run, and the panic is over. */
+static void jumps_into_its_own_block(void) {
+    ag_defer(note, 'a');
+    {
+        ag_defer(note, 'b');
+        ag_defer(jumps_back);
+        if (setjmp(target) == 0)
+            ag_panic("left by a jump");
+        note('1');
+    }
+    note('2');
+}
+
+AG_TEST_RUN(a_deferred_call_of_a_panic_may_jump_into_its_block) {
+    for (int i = 0; i < 3; i++)
+        ag_check_int(ag_try(NULL, jumps_into_its_own_block), 0);
+    check_notes("j1b2aj1b2aj1b2a");
+}
+
+static void recovers(void) {
+    const ag_panic_info *info = ag_recover();
+    note(info ? 'r' : 'n');
+    if (info)
+        ag_check_str(info->msg, "the second");
+}
+
+/* The next panic is one by itself: the one before is neither printed nor gone back to. */
+static void panics_again_after_the_jump(void) {
+    ag_defer(note, 'a');
+    {
+        ag_defer(recovers);
+        ag_defer(jumps_back);
+        if (setjmp(target) == 0)
+            ag_panic("left by a jump");
+        note('1');
+        ag_panic("the second");
+    }
+}
+
+AG_TEST_RUN(a_panic_after_a_jump_out_of_one_is_recovered_by_itself) {
+    ag_panic_info info;
+    ag_check_int(ag_try(&info, panics_again_after_the_jump), AG_PANICKED);
+    ag_check_str(info.msg, "the second");
+    check_notes("j1ra");
+}
+
+static void panics_further_in(void) {
+    ag_defer(note, 'c');
+    ag_panic("the second");
+}
+
+static void panics_deeper_after_the_jump(void) {
+    ag_defer(note, 'a');
+    ag_defer(jumps_back);
+    if (setjmp(target) == 0)
+        ag_panic("left by a jump");
+    {
+        ag_defer(recovers);
+        ag_check_int(ag_try(NULL, panics_further_in), AG_PANICKED);
+        panics_further_in();
+    }
+}
+
+AG_TEST_RUN(panics_deeper_after_a_jump_out_of_one_end_at_their_try) {
+    ag_check_int(ag_try(NULL, panics_deeper_after_the_jump), AG_PANICKED);
+    check_notes("jccra");
+}
+
+static int jumps_then_dies(void *arg) {
+    (void)arg;
+    jumps_into_its_own_block();
+    ag_panic("the only one");
+}
+
+AG_TEST_DEATH(a_panic_after_a_jump_out_of_one_ends_the_process, 2, "panic: the only one") {
+    ag_run(jumps_then_dies, NULL);
+}
+
+AG_TEST(a_panic_after_a_jump_out_of_one_is_printed_alone) {
+    static struct child child;
+    static const char words[] = "panic: the only one\n\ngoroutine 1 [running]:";
+    run_child(&child, "a_panic_after_a_jump_out_of_one_ends_the_process");
+    ag_check_mem(child.text, words, sizeof words - 1);
+}
+
+static void tell(ag_chan(int) done) {
+    ag_send(done, 1);
+}
+
+static void goes_out_after_a_jump(ag_chan(int) done) {
+    ag_defer(tell, done);
+    jumps_into_its_own_block();
+    ag_goexit();
+}
+
+AG_TEST_RUN(goexit_after_a_jump_out_of_a_panic_ends_the_goroutine) {
+    ag_chan(int) done = ag_make(int, 1);
+    ag_defer(ag_unref, done);
+    ag_check(ag_go(goes_out_after_a_jump, done) > 0);
+    ag_check(ag_recv(done, NULL));
+    eventually(ag_count() == 1);
+}
+
 static void say(const char *text) {
     fprintf(stderr, "%s\n", text);
 }

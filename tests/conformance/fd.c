@@ -114,6 +114,24 @@ AG_TEST_RUN(errors_are_negative_numbers_and_no_signal) {
     ag_check_int(ag_fd_wait(-1, AG_READABLE, 0), -EBADF);
 }
 
+static void close_when_full(int fd) {
+    ag_check_int(ag_fd_wait(fd, AG_READABLE, 0), AG_READABLE); /* the write is under way */
+    ag_fd_close(fd);
+}
+
+/* A part went into the pipe before its reader was gone: the kernel says how much, and raises the
+ * signal all the same. */
+AG_TEST_RUN(a_write_cut_by_the_end_of_its_reader_raises_no_signal) {
+    int ends[2];
+    size_t size = 1u << 20;
+    char *data = calloc(1, size);
+    ag_check_int(pipe2(ends, O_CLOEXEC), 0); /* blocking */
+    ag_go(close_when_full, ends[0]);
+    ag_check_int(ag_fd_write(ends[1], data, size), -EPIPE);
+    ag_fd_close(ends[1]);
+    free(data);
+}
+
 AG_TEST_RUN(close_wakes_everybody_who_waits) {
     int ends[2];
     atomic_int status[5];

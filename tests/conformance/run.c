@@ -120,6 +120,61 @@ AG_TEST(one_process_may_run_again_and_again) {
         ag_check_int(ag_run(a_small_program, &i), 190 + i);
 }
 
+struct channels {
+    ag_chan(int) a, b;
+};
+
+static void selects(struct channels *c) {
+    ag_select(AG_RECV(c->a, NULL), AG_RECV(c->b, NULL));
+}
+
+static void receives(ag_chan(int) c) {
+    ag_recv(c, NULL);
+}
+
+/* Wakes goroutines and is gone before they run; with one processor, that is. */
+static int main_wakes_and_leaves(void *arg) {
+    struct channels *c = arg;
+    ag_ctx *ctx = ag_ctx_with_cancel(NULL);
+    ag_ctx_enter(ctx);
+    for (int i = 0; i < 8; i++)
+        ag_go(receives, c->b);
+    until_waits(ag_go(selects, c));
+    ag_send(c->a, 1);
+    ag_ctx_cancel(ctx);
+    ag_unref(ctx);
+    return 0;
+}
+
+static void covers_the_stack(void) {
+    volatile char bytes[4096];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)0xa5;
+}
+
+static int main_finds_nobody(void *arg) {
+    struct channels *c = arg;
+    ag_wg wg = AG_WG_INIT;
+    for (int i = 0; i < 32; i++)
+        ag_wg_go(&wg, covers_the_stack);
+    ag_wg_wait(&wg);
+    ag_check(!ag_try_send(c->a, 1));
+    ag_check(!ag_try_send(c->b, 1));
+    until_waits(ag_go(receives, c->b));
+    ag_check(ag_try_send(c->b, 1));
+    return 0;
+}
+
+AG_TEST(channels_outlive_goroutines_that_were_about_to_leave_them) {
+    struct channels c = {ag_make(int, 0), ag_make(int, 0)};
+    for (int i = 0; i < 20; i++) {
+        ag_check_int(ag_run(main_wakes_and_leaves, &c), 0);
+        ag_check_int(ag_run(main_finds_nobody, &c), 0);
+    }
+    ag_unref(c.a);
+    ag_unref(c.b);
+}
+
 static void *run_small_on_thread(void *arg) {
     *(int *)arg = ag_run(a_small_program, arg);
     return NULL;

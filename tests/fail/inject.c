@@ -11,9 +11,11 @@
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -280,13 +282,68 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags) {
 }
 WRAP(ssize_t, preadv2, -1, (int fd, const struct iovec *v, int n, off_t at, int flags),
      (fd, v, n, at, flags))
+DECLARE(ssize_t, writev, (int fd, const struct iovec *v, int n));
+ssize_t __wrap_writev(int fd, const struct iovec *v, int n) {
+    int e = fails(CALL_writev);
+    if (e == 0 || (e == SHORT && n == 0))
+        return __real_writev(fd, v, n);
+    if (e == SHORT)
+        return __real_write(fd, v->iov_base, v->iov_len > 0);
+    errno = e;
+    return -1;
+}
 WRAP(int, fsync, -1, (int fd), (fd))
+WRAP(int, fdatasync, -1, (int fd), (fd))
+WRAP_MOVE(sendfile, (int to, int from, off_t *at, size_t n), (to, from, at, n),
+          (to, from, at, n > 0))
+WRAP_MOVE(splice, (int from, off64_t *at, int to, off64_t *to_at, size_t n, unsigned flags),
+          (from, at, to, to_at, n, flags), (from, at, to, to_at, n > 0, flags))
+WRAP_MOVE(copy_file_range,
+          (int from, off64_t *at, int to, off64_t *to_at, size_t n, unsigned flags),
+          (from, at, to, to_at, n, flags), (from, at, to, to_at, n > 0, flags))
+WRAP(int, pipe2, -1, (int ends[2], int flags), (ends, flags))
+int a_pipe(int ret_ends[2]) {
+    return __real_pipe2(ret_ends, O_CLOEXEC | O_NONBLOCK);
+}
+DECLARE(int, openat, (int folder, const char *path, int flags, ...));
+int __wrap_openat(int folder, const char *path, int flags, ...) {
+    va_list args;
+    va_start(args, flags);
+    unsigned mode = flags & O_CREAT ? va_arg(args, unsigned) : 0;
+    va_end(args);
+    int e = fails(CALL_openat);
+    if (e == 0)
+        return __real_openat(folder, path, flags, mode);
+    errno = e;
+    return -1;
+}
+WRAP(int, renameat, -1, (int a, const char *from, int b, const char *to), (a, from, b, to))
+WRAP(int, unlinkat, -1, (int folder, const char *name, int flags), (folder, name, flags))
+WRAP(int, fstatat, -1, (int folder, const char *name, struct stat *st, int flags),
+     (folder, name, st, flags))
+WRAP(int, fchmod, -1, (int fd, mode_t mode), (fd, mode))
 WRAP(int, fstat, -1, (int fd, struct stat *st), (fd, st))
 WRAP(int, lstat, -1, (const char *path, struct stat *st), (path, st))
 WRAP(int, unlink, -1, (const char *path), (path))
 WRAP(int, ppoll, -1, (struct pollfd * p, nfds_t n, const struct timespec *t, const sigset_t *set),
      (p, n, t, set))
 WRAP(ssize_t, getrandom, -1, (void *to, size_t n, unsigned flags), (to, n, flags))
+
+/* These return the error. */
+DECLARE(int, posix_spawnp,
+        (pid_t * pid, const char *file, const posix_spawn_file_actions_t *files,
+         const posix_spawnattr_t *attr, char *const argv[], char *const env[]));
+int __wrap_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *files,
+                        const posix_spawnattr_t *attr, char *const argv[], char *const env[]) {
+    int e = fails(CALL_posix_spawnp);
+    return e ? e : __real_posix_spawnp(pid, file, files, attr, argv, env);
+}
+DECLARE(int, posix_spawn_file_actions_adddup2,
+        (posix_spawn_file_actions_t * files, int fd, int as));
+int __wrap_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *files, int fd, int as) {
+    int e = fails(CALL_posix_spawn_file_actions_adddup2);
+    return e ? e : __real_posix_spawn_file_actions_adddup2(files, fd, as);
+}
 
 DECLARE(int, close, (int fd));
 int __wrap_close(int fd) {

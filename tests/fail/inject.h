@@ -26,6 +26,9 @@
 
 enum { MEMORY = 1, THREAD = 2, SYSTEM = 4, QUIET = 8, GROW = 16 };
 
+/* The tests' own, which does not fail. */
+int __real_pipe2(int fds[2], int flags);
+
 /* Lets the n-th call of `name` fail with `error`, counted from now, all threads together; with
  * `ever`, the following ones, too. */
 void inject(const char *name, int error, int n, bool ever);
@@ -33,6 +36,9 @@ void inject(const char *name, int error, int n, bool ever);
 int inject_end(void);
 /* How many calls have failed since inject. */
 int injected(void);
+
+/* A non-blocking pipe for a step's own use, which does not fail to order. */
+int a_pipe(int ret_ends[2]);
 
 /* Returns: true for a result of 0 or more, false for an error that was injected. */
 bool ok_at(const char *file, int line, const char *what, long long result);

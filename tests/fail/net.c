@@ -171,6 +171,44 @@ AG_TEST_RUN(a_connection_left_in_the_queue_goes_with_the_listener) {
     accept_twice(true);
 }
 
+/* A stop: who waits in the queue is still accepted, then no more. */
+static int accept_or_end(ag_listener *l, ag_conn **ret_conn) {
+    int r;
+    while ((r = ag_accept(l, ret_conn)) != 0 && r != -ECANCELED)
+        ok(r);
+    return r;
+}
+static void stop(const char *net, const char *addr) {
+    ag_listener *l;
+    ag_conn *c = NULL, *s;
+    if (!ok(ag_listen(net, addr, &l)))
+        return;
+    bool dialled = ok_after(ag_dial(net, ag_listener_addr(l), &c));
+    ok(ag_listener_stop(l));
+    int accepted = accept_or_end(l, &s);
+    if (dialled && !injected())
+        ag_check_int(accepted, 0);
+    if (accepted == 0)
+        ag_unref(s);
+    if (!injected()) /* it takes the 20 ms of a handshake under way */
+        ag_check_int(accept_or_end(l, &s), -ECANCELED);
+    ag_check_int(ag_listener_close(l), 0);
+    ag_check_int(ag_listener_stop(l), -ECANCELED);
+    ag_unref(l);
+    if (dialled)
+        ag_unref(c);
+}
+static void stop_abstract(void) {
+    stop("unix", "@aglet-fail-stop");
+}
+AG_TEST_RUN(a_stop_ends_what_is_accepted_whatever_fails) {
+    WALK(MEMORY | SYSTEM, stop_abstract);
+    stop("tcp", "127.0.0.1:0");
+    inject("setsockopt", ENOMEM, 1, true);
+    stop("tcp", "127.0.0.1:0");
+    ag_check(inject_end() > 0);
+}
+
 /* ---- Connections over sockets made elsewhere, wishes ---------------------------------------- */
 
 /* Starts once the connection is readable. */
@@ -205,6 +243,34 @@ AG_TEST_RUN(a_wish_comes_true_or_is_refused) {
     WALK(MEMORY | SYSTEM, wishes);
 }
 
+/* What is there, without waiting for more. */
+static void try_read(void) {
+    int ends[2];
+    char buf[4] = "";
+    ssize_t n = 0, got = 0;
+    ag_conn *c;
+    ag_check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    if (ok(ag_conn_from_fd(ends[0], &c))) {
+        n = ag_try_read(c, buf, 3);
+        if (n != -EAGAIN)
+            ok(n);
+        ag_check_int(sendto(ends[1], "abc", 3, MSG_NOSIGNAL, NULL, 0), 3); /* not wrapped */
+        do {
+            eventually((n = ag_try_read(c, buf + got, 3 - (size_t)got)) != -EAGAIN);
+            got += n > 0 ? n : 0;
+        } while (ok(n) && n > 0 && got < 3);
+        if (n > 0)
+            ag_check_str(buf, "abc");
+        else
+            ag_check(injected() > 0);
+        ag_unref(c);
+    }
+    close(ends[1]);
+}
+AG_TEST_RUN(what_is_there_is_read_or_it_says_so) {
+    WALK(MEMORY | SYSTEM, try_read);
+}
+
 /* ---- Bare descriptors ----------------------------------------------------------------------- */
 
 struct reading {
@@ -227,7 +293,7 @@ static void read_three(struct reading *r) {
 static void descriptors(void) {
     int ends[2];
     ag_wg wg = AG_WG_INIT;
-    ag_check_int(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    ag_check_int(a_pipe(ends), 0);
     struct reading r = {ends[0], 0, false};
     bool reads = ok(ag_wg_go(&wg, read_three, &r));
     for (int i = 0; i < 10; i++)
@@ -254,7 +320,7 @@ static void waits_for_close(struct reading *r) {
 static void closes(void) {
     int ends[2];
     ag_wg wg = AG_WG_INIT;
-    ag_check_int(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    ag_check_int(a_pipe(ends), 0);
     struct reading r = {ends[0], 0, false};
     int64_t id = ag_wg_go(&wg, waits_for_close, &r);
     for (int i = 0; i < 100; i++)

@@ -38,6 +38,33 @@ int main(void) {
     return ag_run(app, NULL);
 }
 """
+TEST_PROGRAM = r"""
+#include <aglet/test.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int got, not_got;
+
+static void take(void) {
+    void *volatile p = malloc(10);
+    if (p)
+        got++;
+    else
+        not_got++;
+    free(p);
+}
+
+static void test(void) {
+    ag_test_walk(AG_FAIL_ALLOC, 0, take);
+}
+
+int main(void) {
+    if (ag_test_run("take", 10 * AG_SEC, test) != 0)
+        return 1;
+    printf("%d\n", got == 1 && not_got == 1 ? 42 : 0);
+    return 0;
+}
+"""
 PROJECT = """
 cmake_minimum_required(VERSION 3.20)
 project(user LANGUAGES C)
@@ -46,6 +73,8 @@ foreach(kind IN ITEMS aglet aglet_static)
     add_executable(with_${kind} main.c)
     target_link_libraries(with_${kind} PRIVATE aglet::${kind})
 endforeach()
+add_executable(with_test test.c)
+target_link_libraries(with_test PRIVATE aglet::test)
 if(TARGET aglet::http)
     add_executable(with_http main.c)
     target_link_libraries(with_http PRIVATE aglet::http)
@@ -85,6 +114,7 @@ class Check:
         self.expect("cmake: build", *self.run("cmake", "--build", "build"))
         self.program("cmake: shared", self.work / "build/with_aglet")
         self.program("cmake: static", self.work / "build/with_aglet_static")
+        self.program("cmake: test", self.work / "build/with_test")
         if (self.prefix / "lib/libaglet-http.so").exists():
             self.program("cmake: http", self.work / "build/with_http")
 
@@ -93,7 +123,8 @@ class Check:
             name = package.stem
             good, flags = self.run("pkg-config", "--cflags", "--libs", name)
             self.expect(f"pkg-config {name}", good, flags)
-            self.expect(f"cc with {name}", *self.run("cc", "main.c", "-o", name, *flags.split()))
+            source = "test.c" if name == "aglet-test" else "main.c"
+            self.expect(f"cc with {name}", *self.run("cc", source, "-o", name, *flags.split()))
             self.program(f"program with {name}", self.work / name)
 
 
@@ -103,6 +134,7 @@ def main():
         work = Path(temp)
         check = Check(work, work / "moved")
         (work / "main.c").write_text(PROGRAM)
+        (work / "test.c").write_text(TEST_PROGRAM)
         (work / "CMakeLists.txt").write_text(PROJECT)
         check.expect("install", *check.run("cmake", "--install", build, "--prefix", work / "first"))
         if not check.failed:

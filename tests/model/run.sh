@@ -5,12 +5,13 @@
 #
 #     tests/model/run.sh [WORD]        only names that contain WORD
 #
+# As many at a time as AG_MODEL_JOBS says (2), each with up to 2 GB of memory.
+#
 # A model must hold in every variant of the first column below, with all of its statements reached.
 # In every variant of the second column a part of the protocol is missing, and the checker must
 # find the error.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-only=${1:-}
 
 must_hold_and_must_fail() {
     cat <<'END'
@@ -29,65 +30,79 @@ netpoll                               : CLEAR_WISH STORE_WHO
 END
 }
 
+# holds REPORT: Spin prints every complaint in its report; a complete search without one proves the
+# model.
+holds() {
+    grep -q 'errors: 0' "$1" &&
+        grep -q '^Full statespace search' "$1" &&
+        ! grep -Eq 'Search not completed|max search depth|out of memory|truncated|^spin:' "$1" &&
+        ! grep -E '^[[:space:]].*state [0-9]+,' "$1" | grep -v '"-end-"' | grep -v '(0)'
+}
+
+finds_error() {
+    grep -Eq '^pan:[0-9]*: (assertion violated|invalid end state)' "$1" &&
+        grep -Eq 'errors: [1-9]' "$1"
+}
+
+# one DIR NAME MODEL VARIANT VERDICT: runs the checker in a folder of its own, whose report stays if
+# the verdict is wrong. Says so in one line.
+one() {
+    mkdir "$1/$2" && cd "$1/$2" || exit 1
+    {
+        spin -a -D"$4" "$here/$3.pml" &&
+            gcc -O1 -w -DSAFETY -DMEMLIM=2000 -o pan pan.c &&
+            ./pan -m100000
+    } >report 2>&1
+    if $5 report; then
+        rm -rf "${1:?}/$2"
+        echo "ok $2"
+    else
+        echo "FAILED $2"
+    fi
+}
+
+# NAME MODEL VARIANT VERDICT, for each.
+list() {
+    must_hold_and_must_fail | while read -r model variants; do
+        for variant in ${variants%%:*}; do
+            echo "${model}_$variant $model $variant holds"
+        done
+        for variant in ${variants#*:}; do
+            echo "${model}_finds_$variant $model $variant finds_error"
+        done
+    done
+}
+
+if [ "${1:-}" = --one ]; then
+    shift
+    one "$@"
+    exit
+fi
+
 for tool in spin gcc; do
     if ! command -v $tool >/dev/null; then
         echo "$tool is missing; install the packages spin (6.5 or newer) and gcc"
         exit 1
     fi
 done
+case $(spin -V) in
+*' '6.[5-9]* | *' '[7-9].*) ;;
+*)
+    echo "spin 6.5 or newer is needed, this is: $(spin -V)"
+    exit 1
+    ;;
+esac
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-passed=0
-failed=0
-
-# check MODEL VARIANT: runs the checker; its report is in $dir/report.
-check() {
-    rm -f "$dir"/*
-    (
-        cd "$dir" || exit 1
-        spin -a -D"$2" "$here/$1.pml" &&
-            gcc -O1 -w -DSAFETY -DMEMLIM=2000 -o pan pan.c &&
-            ./pan -m100000
-    ) >"$dir/report" 2>&1
-}
-
-# Spin prints every complaint in the report; a complete search without one proves the model.
-holds() {
-    grep -q 'errors: 0' "$dir/report" &&
-        grep -q '^Full statespace search' "$dir/report" &&
-        ! grep -Eq 'Search not completed|max search depth|out of memory|truncated|^spin:' \
-            "$dir/report" &&
-        ! grep -E '^[[:space:]].*state [0-9]+,' "$dir/report" | grep -v '"-end-"' | grep -v '(0)'
-}
-
-finds_error() {
-    grep -Eq '^pan:[0-9]*: (assertion violated|invalid end state)' "$dir/report" &&
-        grep -Eq 'errors: [1-9]' "$dir/report"
-}
-
-# run NAME MODEL VARIANT VERDICT
-run() {
-    case "$1" in *"$only"*) ;; *) return ;; esac
-    check "$2" "$3"
-    if $4; then
-        passed=$((passed + 1))
-        echo "ok $1"
-    else
-        failed=$((failed + 1))
-        echo "FAILED $1"
-        sed 's/^/    /' "$dir/report"
-    fi
-}
-
-while read -r model variants; do
-    for variant in ${variants%%:*}; do
-        run "${model}_$variant" "$model" "$variant" holds
-    done
-    for variant in ${variants#*:}; do
-        run "${model}_finds_$variant" "$model" "$variant" finds_error
-    done
-done <<END
-$(must_hold_and_must_fail)
-END
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+trap 'exit 1' INT TERM
+list | grep "^[^ ]*${1:-}" >"$dir/list"
+xargs -L 1 -P "${AG_MODEL_JOBS:-2}" sh "$0" --one "$dir" <"$dir/list" | tee "$dir/lines"
+for report in "$dir"/*/report; do
+    [ -e "$report" ] || continue
+    echo "FAILED $(basename "$(dirname "$report")"):"
+    sed 's/^/    /' "$report"
+done
+all=$(wc -l <"$dir/list")
+passed=$(grep -c '^ok ' "$dir/lines")
+echo "$passed passed, $((all - passed)) failed"
+[ "$passed" = "$all" ] && [ "$all" -gt 0 ]

@@ -8,6 +8,7 @@ Every seeded/*.c is built with the compiler and the sanitizer of the build, link
 library, and run. Its first lines say what must come out:
 
     // thread: TEXT      under AGLET_SANITIZE=thread a report that contains TEXT, of this file
+    // self: TEXT        the same where the runtime is watched, too, of any file
     // address: TEXT     under AGLET_SANITIZE=address a report that contains TEXT
     // valgrind: TEXT    under valgrind a report that contains TEXT, of this file
     // clean: KINDS      under these no report, and exit status 0
@@ -25,10 +26,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent.parent / "include"
-MARK = re.compile(r"^// (thread|address|valgrind|clean|procs): (.+)$", re.M)
+SOURCE = HERE.parent.parent / "src"
+MARK = re.compile(r"^// (thread|self|address|valgrind|clean|procs): (.+)$", re.M)
 REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error:|^==\d+== ",
                     re.M)
 FLAGS = {"thread": ["-fsanitize=thread", "-DAG_TSAN=1"],
+         "self": ["-fsanitize=thread", "-DAG_TSAN=1", "-DAG_TSAN_SELF=1"],
          "address": ["-fsanitize=address,undefined"],
          "valgrind": []}
 
@@ -44,8 +47,8 @@ def read_suite(build):
 def build_program(suite, build, source, out):
     library = build / "libaglet.a"
     command = [suite["compiler"], "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror",
-               *FLAGS[suite["kind"]], f"-I{INCLUDE}", str(source), str(library), "-pthread",
-               "-o", str(out)]
+               *FLAGS[suite["kind"]], f"-I{INCLUDE}", f"-I{SOURCE}", str(source), str(library),
+               "-pthread", "-o", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.stderr if done.returncode else None
 
@@ -58,7 +61,7 @@ def run_program(suite, program, marks):
     command = [str(program)]
     if suite["kind"] == "valgrind":
         command = [*os.environ["AG_TEST_EXEC"].split(), *command]
-    if suite["kind"] == "thread" and shutil.which("setarch"):
+    if suite["sanitize"] == "thread" and shutil.which("setarch"):
         command = ["setarch", "-R", *command]
     try:
         return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
@@ -93,6 +96,8 @@ def check(suite, build, source, folder):
         return f"status {done.returncode}, where nothing is wrong:\n{done.stderr}"
     summaries = re.findall(r"^SUMMARY: .*", done.stderr, re.M)
     found = any(marks[kind] in line and source.name in line for line in summaries)
+    if kind == "self":
+        found = any(marks[kind] in line for line in summaries)
     if kind == "address":
         found = REPORT.search(done.stderr) and marks[kind] in done.stderr
     if kind == "valgrind":
@@ -108,7 +113,7 @@ def main():
     build = Path(sys.argv[1]).resolve()
     suite = read_suite(build)
     under_valgrind = "valgrind" in os.environ.get("AG_TEST_EXEC", "")
-    suite["kind"] = suite["sanitize"] or ("valgrind" if under_valgrind else "")
+    suite["kind"] = suite["watched"] or suite["sanitize"] or ("valgrind" if under_valgrind else "")
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     with tempfile.TemporaryDirectory() as folder:
         for source in sorted((HERE / "seeded").glob("*.c")):

@@ -250,10 +250,94 @@ def lab_churn():
     table.above_zero("rate kept", "aglet here")
 
 
+def lab_lifecycle():
+    table = Table("lifecycle")
+    for row, article, here in (
+            ("made, not started", "New", "New"), ("started", "Active", "Active"),
+            ("has returned, its child runs", "", "Completing"),
+            ("its child is gone", "Completed", "Completed"),
+            ("cancelled, its child runs", "", "Cancelling"),
+            ("the same, its child is gone", "Cancelled", "Cancelled"),
+            ("a parent is cancelled", "children, too", "100 of 100 cancelled"),
+            ("clean-up of those", "finally runs", "100 of 100 ran"),
+            ("jobs left", "counted", "0 of 101 made"),
+            ("one fails, supervisor", "the others go on", "100 of 100 went on"),
+            ("left when the scope has ended", "none", "0 of 100 goroutines"),
+            ("left, bound to no scope", "they leak", "100 of 100 goroutines")):
+        table.is_(row, "article: Kotlin", article)
+        table.is_(row, "aglet here", here)
+    need(re.search(r"^one fails +\| cancels the others \| 100 of 100 cancelled$", table.text, re.M),
+         table.text)
+    tree = [r"^scopes: 1 of 1 left; jobs: 3 of 3 left$", r"^goroutine 1$",
+            r"^  scope, supervisor, at \S+lifecycle\.c:\d+: 3 of 3 left$",
+            r"^    goroutine \d+ \[[a-z ]+\] works created at ",
+            r"^    job \d+ \[Completing\] has_a_child made at ",
+            r"^      job \d+ \[Active\] holds_on made at .*, goroutine \d+ \[[a-z ]+\]$",
+            r"^    job \d+ \[New\] has_a_child made at "]
+    for line in tree:
+        need(re.search(line, table.text, re.M), f"no `{line}` in:\n{table.text}")
+
+
+def lab_flush():
+    table = Table("flush")
+    ends = ["main returns", "a panic", "ag_exit", "exit (", "SIGTERM", "SIGTERM that", "SIGKILL"]
+    columns = {"FILE *": ["all", None, "all", "all", "nothing", "all", "nothing"],
+               "ag_writer, no close": ["nothing"] * 7,
+               "ag_writer, deferred close": ["all", "all", "all", "nothing", "nothing", "all",
+                                             "nothing"],
+               "after ag_writer_sync": ["all"] * 7}
+    if HAS_GO:
+        columns["Go here, deferred Flush"] = ["all", "all", "(there is none)", "nothing", "nothing",
+                                              "all", "nothing"]
+    need(len(table.rows) == len(ends), table.text)
+    for column, expected in columns.items():
+        at = table.columns.index(column)
+        for end, cells, what in zip(ends, table.rows, expected):
+            need(cells[0].startswith(end), f"no row {end}:\n{table.text}")
+            need(what is None or cells[at] == what, f"{end}, {column}: {cells[at]}, not {what}")
+
+
+def pictures(text):
+    """{title: [[article, Go, aglet], …]} of the lab panic, without indentation."""
+    found, title, before = {}, None, ""
+    for line in text.splitlines():
+        if line.startswith("article") and " | " in line:
+            title = found.setdefault(before, [])
+        elif " | " in line and title is not None:
+            title.append([cell.strip() for cell in line.split(" | ")])
+        before = line or before
+    return found
+
+
+def lab_panic():
+    status, text = run("lab", "panic")
+    need(status == 0, f"status {status}:\n{text}")
+    drawn = pictures(text)
+    need(len(drawn) == 10, f"{len(drawn)} pictures:\n{text}")
+    for title, rows in drawn.items():
+        for article, go, ours in rows:
+            need(not HAS_GO or go == ours, f"{title}: Go `{go}`, aglet `{ours}`")
+    steps = {title: [row[2] for row in rows if row[2]] for title, rows in drawn.items()}
+    need(steps["A function that returns"] ==
+         ["main calls f", "normal execution", "deferred 2", "deferred 1", "main goes on",
+          "[status 0]"], text)
+    need(steps["A panic that nobody recovers"] ==
+         ["panics: something went wrong", "deferred 2", "deferred 1",
+          "panic: something went wrong", "[status 2]"], text)
+    need("deferred: recovers second" in steps["A panic in a deferred call, recovered"], text)
+    need(steps["A panic in a deferred call that nobody recovers"][-3:] ==
+         ["panic: first", "panic: second", "[status 2]"], text)
+    need("deferred: recovers nothing" in steps["A goroutine that leaves by goexit"], text)
+    # The opposite of each deferred call that ran: those that nothing could run.
+    need(steps["exit"] == ["main exits with 3", "[status 3]"], text)
+    need(steps["SIGKILL"] == ["main is killed", "[killed by signal 9]"], text)
+
+
 TESTS = [tool_helps, tool_refuses_an_unknown_word, tool_version_is_the_build_s,
          tool_tells_of_a_full_disk, lab_lists_all_labs, lab_refuses_an_unknown_lab,
          lab_is_found_when_installed, lab_runs_without_go, lab_says_when_go_does_not_build,
-         lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn]
+         lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn,
+         lab_lifecycle, lab_flush, lab_panic]
 
 
 def main():

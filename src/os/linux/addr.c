@@ -134,7 +134,7 @@ static void text_of_unix(const ag__addr *a, char *buf, size_t size) {
         snprintf(buf, size, "%.*s", n, s.sun_path);
 }
 
-void ag__addr_text(const ag__addr *a, char *buf, size_t size) {
+void ag__addr_host_text(const ag__addr *a, char *buf, size_t size) {
     char ip[INET6_ADDRSTRLEN], scope[IF_NAMESIZE + 1] = "";
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
@@ -144,7 +144,7 @@ void ag__addr_text(const ag__addr *a, char *buf, size_t size) {
     case AG__ADDR_IP4:
         memcpy(&v4, a->raw, sizeof v4);
         inet_ntop(AF_INET, &v4.sin_addr, ip, sizeof ip);
-        snprintf(buf, size, "%s:%d", ip, ntohs(v4.sin_port));
+        snprintf(buf, size, "%s", ip);
         break;
     case AG__ADDR_IP6:
         memcpy(&v6, a->raw, sizeof v6);
@@ -156,17 +156,32 @@ void ag__addr_text(const ag__addr *a, char *buf, size_t size) {
         }
         /* A peer of a socket for both families is known by its own address. */
         if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
-            snprintf(buf, size, "%s:%d", ip + 7, ntohs(v6.sin6_port));
+            snprintf(buf, size, "%s", ip + 7);
         else
-            snprintf(buf, size, "[%s%s]:%d", ip, scope, ntohs(v6.sin6_port));
-        break;
-    case AG__ADDR_UNIX:
-        text_of_unix(a, buf, size);
+            snprintf(buf, size, "%s%s", ip, scope);
         break;
     default:
         break;
     }
     errno = saved;
+}
+
+static int port_of(const ag__addr *a) {
+    struct sockaddr_in6 s; /* the port lies in the same place in both families */
+    memcpy(&s, a->raw, sizeof s);
+    return ntohs(s.sin6_port);
+}
+
+void ag__addr_text(const ag__addr *a, char *buf, size_t size) {
+    char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+    int kind = ag__addr_kind(a);
+    buf[0] = 0;
+    if (kind == AG__ADDR_UNIX)
+        text_of_unix(a, buf, size);
+    if (kind != AG__ADDR_IP4 && kind != AG__ADDR_IP6)
+        return;
+    ag__addr_host_text(a, host, sizeof host);
+    snprintf(buf, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port_of(a));
 }
 
 static int error_of(int gai) {
@@ -191,12 +206,12 @@ static bool is_invalid_domain(const char *host) {
     return n >= 7 && strncasecmp(host + n - 7, "invalid", 7) == 0 && (n == 7 || host[n - 8] == '.');
 }
 
-static void set_port(ag__addr *a, int port) {
+_Static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port),
+               "the port lies in the same place in both families");
+
+void ag__addr_set_port(ag__addr *a, int port) {
     in_port_t p = htons((uint16_t)port);
-    bool v6 = ag__addr_kind(a) == AG__ADDR_IP6;
-    memcpy(a->raw + (v6 ? offsetof(struct sockaddr_in6, sin6_port)
-                        : offsetof(struct sockaddr_in, sin_port)),
-           &p, sizeof p);
+    memcpy(a->raw + offsetof(struct sockaddr_in, sin_port), &p, sizeof p);
 }
 
 int ag__addr_look_up(const char *host, const char *port_name, int port, int kind, bool datagram,
@@ -217,7 +232,7 @@ int ag__addr_look_up(const char *host, const char *port_name, int port, int kind
         memcpy(ret_addrs[n].raw, i->ai_addr, i->ai_addrlen);
         ret_addrs[n].size = i->ai_addrlen;
         if (!port_name)
-            set_port(&ret_addrs[n], port);
+            ag__addr_set_port(&ret_addrs[n], port);
         n++;
     }
     if (list)

@@ -4,7 +4,8 @@
  *
  * Writing to a pipe whose reader is gone raises SIGPIPE in the writing thread, and no flag of
  * write(2) prevents it. A socket is written with MSG_NOSIGNAL; for anything else SIGPIPE is
- * blocked around the call, and one that came of it is taken back. So the process keeps its own
+ * blocked around the call, and one that came of it is taken back - also of one that wrote a part
+ * before the reader went, which says how much and raises the signal. So the process keeps its own
  * action for SIGPIPE, and its children inherit that. Refused: ignoring the signal, which every
  * program started from here would inherit.
  */
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -41,14 +43,6 @@ ssize_t ag__file_read_cached(int fd, void *buf, size_t n) {
     return r;
 }
 
-bool ag__file_is_regular(int fd) {
-    struct stat st;
-    int saved = errno;
-    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    errno = saved;
-    return regular;
-}
-
 /* Blocks SIGPIPE. Returns whether one that comes now is ours. */
 static bool pipe_signal_off(sigset_t *ret_before) {
     sigset_t set, pending;
@@ -58,13 +52,15 @@ static bool pipe_signal_off(sigset_t *ret_before) {
     return sigpending(&pending) == 0 && !sigismember(&pending, SIGPIPE);
 }
 
-static void pipe_signal_take(void) {
+/* Unblocks it again; takes one back first that may be ours. */
+static void pipe_signal_on(const sigset_t *before, bool ours) {
     static const struct timespec now;
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE);
-    while (sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR) {
-    }
+    while (ours && sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR)
+        continue;
+    pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 static ssize_t write_quietly(int fd, const void *buf, size_t n) {
@@ -76,9 +72,7 @@ static ssize_t write_quietly(int fd, const void *buf, size_t n) {
     } while (r < 0 && errno == EINTR);
     if (r < 0)
         r = -errno;
-    if (r == -EPIPE && ours)
-        pipe_signal_take();
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pipe_signal_on(&before, ours && r != -EAGAIN && r != (ssize_t)n);
     return r;
 }
 
@@ -94,11 +88,92 @@ ssize_t ag__file_write(int fd, const void *buf, size_t n) {
     return r;
 }
 
+_Static_assert(sizeof(ag__piece) == sizeof(struct iovec) &&
+                   offsetof(ag__piece, n) == offsetof(struct iovec, iov_len),
+               "a piece is a struct iovec");
+
+ssize_t ag__file_write_pieces(int fd, const ag__piece *pieces, int count) {
+    sigset_t before;
+    int saved = errno;
+    bool ours = pipe_signal_off(&before);
+    size_t n = 0;
+    ssize_t r;
+    for (int i = 0; i < count; i++)
+        n += pieces[i].n;
+    do {
+        r = writev(fd, (const struct iovec *)(const void *)pieces, count);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        r = -errno;
+    pipe_signal_on(&before, ours && r != -EAGAIN && r != (ssize_t)n);
+    errno = saved;
+    return r;
+}
+
 int ag__file_sync(int fd) {
     int saved = errno, r;
     do {
         r = fsync(fd) == 0 ? 0 : -errno;
     } while (r == -EINTR);
+    errno = saved;
+    return r;
+}
+
+int ag__file_datasync(int fd) {
+    int saved = errno, r;
+    do {
+        r = fdatasync(fd) == 0 ? 0 : -errno;
+    } while (r == -EINTR);
+    errno = saved;
+    return r;
+}
+
+static ssize_t move_once(int how, int to, int from, size_t n) {
+    switch (how) {
+    case AG__MOVE_RANGE:
+        return copy_file_range(from, NULL, to, NULL, n, 0);
+    case AG__MOVE_SPLICE:
+        return splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    default:
+        return sendfile(to, from, NULL, n);
+    }
+}
+
+ssize_t ag__file_move(int how, int to, int from, size_t n) {
+    sigset_t before;
+    int saved = errno;
+    bool ours = pipe_signal_off(&before);
+    ssize_t r;
+    do {
+        r = move_once(how, to, from, n);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        r = -errno;
+    pipe_signal_on(&before, ours && r != -EAGAIN && r != (ssize_t)n);
+    errno = saved;
+    return r;
+}
+
+bool ag__file_move_unfit(int error) {
+    return error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP || error == -EXDEV ||
+           error == -EBADF || error == -EPERM || error == -ETXTBSY || error == -EISDIR;
+}
+
+int ag__file_kind(int fd) {
+    struct stat st;
+    int saved = errno;
+    int r = fstat(fd, &st) != 0 ? -errno : AG__FILE_OTHER;
+    errno = saved;
+    if (r < 0)
+        return r;
+    return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ? AG__FILE_DISK
+           : S_ISFIFO(st.st_mode)                     ? AG__FILE_PIPE
+                                                      : AG__FILE_OTHER;
+}
+
+int ag__file_pipe(int ret_ends[2]) {
+    int saved = errno;
+    int r = pipe2(ret_ends, O_NONBLOCK | O_CLOEXEC) == 0 ? 0 : -errno;
     errno = saved;
     return r;
 }
@@ -127,6 +202,41 @@ int ag__file_dup(int fd) {
         r = -errno;
     errno = saved;
     return r;
+}
+
+/* The same open file under a number above 2, or -errno and it is closed. */
+static int raise_number(int fd) {
+    if (fd > 2 || fd < 0)
+        return fd;
+    int r = ag__file_dup(fd);
+    ag__file_close(fd);
+    return r;
+}
+
+int ag__file_child_pipe(int ret_fds[2]) {
+    int fds[2], saved = errno;
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        int error = -errno;
+        errno = saved;
+        return error;
+    }
+    int reads = raise_number(fds[0]), writes = raise_number(fds[1]);
+    if (reads < 0 || writes < 0) {
+        ag__file_close(reads < 0 ? writes : reads);
+        return reads < 0 ? reads : writes;
+    }
+    ret_fds[0] = reads;
+    ret_fds[1] = writes;
+    return 0;
+}
+
+int ag__file_null(void) {
+    int saved = errno;
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        fd = -errno;
+    errno = saved;
+    return raise_number(fd);
 }
 
 static int id_of(int status, const struct stat *st, ag__file_id *ret_id) {

@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-bool ag__fence_full = true;
+_Atomic bool ag__fence_full = true;
 
 static int64_t read_clock(clockid_t id) {
     struct timespec t;
@@ -156,9 +156,9 @@ void ag__os_sleep(int64_t ns) {
 
 static pthread_key_t exit_key;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
-static void (*exit_fn)(void *);
+static void (*_Atomic exit_fn)(void *); /* the same for all threads */
 static void exit_run(void *value) {
-    exit_fn(value);
+    atomic_load_explicit(&exit_fn, memory_order_relaxed)(value);
 }
 static void exit_init(void) {
     if (pthread_key_create(&exit_key, exit_run) != 0)
@@ -166,7 +166,7 @@ static void exit_init(void) {
 }
 
 int ag__os_at_thread_exit(void (*fn)(void *), void *value) {
-    exit_fn = fn;
+    atomic_store_explicit(&exit_fn, fn, memory_order_relaxed);
     pthread_once(&exit_once, exit_init);
     return -pthread_setspecific(exit_key, value);
 }
@@ -206,7 +206,7 @@ static void fence_init(void) {
     if (have >= 0 && (have & MEMBARRIER_CMD_PRIVATE_EXPEDITED) &&
         syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
         ag__os_env("AGLET_NO_MEMBARRIER", 0) == 0)
-        ag__fence_full = false;
+        atomic_store_explicit(&ag__fence_full, false, memory_order_relaxed);
     errno = saved;
 }
 
@@ -216,7 +216,7 @@ void ag__os_init(void) {
 }
 
 void ag__fence_heavy(void) {
-    if (ag__fence_full) {
+    if (atomic_load_explicit(&ag__fence_full, memory_order_relaxed)) {
         atomic_thread_fence(memory_order_seq_cst);
         return;
     }

@@ -5,6 +5,10 @@
  * Handlers run on the alternate stack of the thread (a goroutine's stack may be small) and
  * restart system calls, so that code which knows nothing of them sees nothing of them.
  *
+ * Under valgrind they run where they are. When another thread ran during a handler's system call,
+ * valgrind takes the return from an alternate stack for a stack switch when it notices it, which is
+ * at the next large frame; that one it does not make valid.
+ *
  * ThreadSanitizer keeps a signal back until the thread makes a call that it knows; a thread that
  * sleeps in the runtime never does. So there the action is set past it: our handler touches
  * atomics only.
@@ -15,6 +19,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #if AG__TSAN && defined(__GLIBC__)
 int __sigaction(int sig, const struct sigaction *action, struct sigaction *ret_before);
@@ -23,7 +28,10 @@ int __sigaction(int sig, const struct sigaction *action, struct sigaction *ret_b
 #define SIGACTION sigaction
 #endif
 
-static struct sigaction before[AG__SIG_MAX + 1]; /* Guarded by the caller's lock. */
+enum { CAUGHT = 1, IGNORED = 2 };
+
+static uint8_t ours[AG__SIG_MAX + 1]; /* Guarded by the caller's lock: CAUGHT, IGNORED. */
+static struct sigaction before[AG__SIG_MAX + 1]; /* Likewise: from before ours was not 0. */
 static void (*caught_by)(int);                   /* Constant after the first catch. */
 
 int ag__sig_quit(void) {
@@ -44,25 +52,76 @@ bool ag__sig_can_catch(int sig) {
     }
 }
 
-int ag__sig_catch(int sig, void (*fn)(int sig)) {
+static int set(int sig, void (*fn)(int)) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = fn;
-    action.sa_flags = SA_RESTART | SA_ONSTACK;
+    action.sa_flags = SA_RESTART | (ag__vg_here() ? 0 : SA_ONSTACK);
     sigfillset(&action.sa_mask);
-    caught_by = fn;
     int saved = errno;
-    int r = SIGACTION(sig, &action, &before[sig]) == 0 ? 0 : -EINVAL;
+    int r = SIGACTION(sig, &action, ours[sig] ? NULL : &before[sig]) == 0 ? 0 : -EINVAL;
     errno = saved;
     return r;
 }
 
-void ag__sig_release(int sig) {
+/* Whether the action is what we set. */
+static bool is_still(int sig, void (*fn)(int)) {
     struct sigaction now;
     int saved = errno;
-    if (SIGACTION(sig, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
-        now.sa_handler == caught_by)
-        SIGACTION(sig, &before[sig], NULL);
+    bool same =
+        SIGACTION(sig, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == fn;
+    errno = saved;
+    return same;
+}
+
+static void put_back(int sig) {
+    int saved = errno;
+    SIGACTION(sig, &before[sig], NULL);
+    errno = saved;
+}
+
+static void (*ignore_by(int sig))(int) {
+    return sig == SIGCHLD ? SIG_DFL : SIG_IGN;
+}
+
+int ag__sig_catch(int sig, void (*fn)(int sig)) {
+    caught_by = fn;
+    int r = set(sig, fn);
+    if (r == 0)
+        ours[sig] |= CAUGHT;
+    return r;
+}
+
+void ag__sig_release(int sig) {
+    if (is_still(sig, caught_by)) {
+        if (ours[sig] & IGNORED)
+            set(sig, ignore_by(sig));
+        else
+            put_back(sig);
+    }
+    ours[sig] &= ~CAUGHT;
+}
+
+int ag__sig_ignore(int sig) {
+    int r = set(sig, ignore_by(sig));
+    if (r == 0)
+        ours[sig] |= IGNORED;
+    return r;
+}
+
+void ag__sig_unignore(int sig) {
+    if (ours[sig] == IGNORED && is_still(sig, ignore_by(sig)))
+        put_back(sig);
+    ours[sig] &= ~IGNORED;
+}
+
+bool ag__sig_is_ignored(int sig) {
+    return is_still(sig, SIG_IGN);
+}
+
+void ag__sig_resend(int sig) {
+    int saved = errno;
+    kill(getpid(), sig);
     errno = saved;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every order that the library promises, with a plain variable behind each: go, unbuffered
  * and buffered channels both ways, close, select, mutex, wait group, once, timer, thread. */
-// clean: thread address
+// clean: thread self address
 #include <aglet.h>
 #include <pthread.h>
 
