@@ -24,9 +24,8 @@
  *         ag_defer(ag_writer_done, &out);              // whatever way this ends, it is closed
  *         ag_writer_printf(&out, "%d lines\n", 3);     // no check: the close will tell
  *         if (something_is_wrong())
- *             return -EINVAL;                          // ag_writer_done closes, and reports
- *         return ag_writer_close(&out);                // the first error of all: flush, fsync,
- * close
+ *             return -EINVAL;                          // ag_writer_done closes, and tells
+ *         return ag_writer_close(&out);                // the first error of flush, fsync, close
  *     }
  *
  * A deferred call can't change what a C function returns: `return err;` is evaluated before the
@@ -184,8 +183,10 @@ AG_API int ag_writer_close(ag_writer *w);
 AG_API void ag_writer_close_into(ag_writer *w, int *err);
 /**
  * For ag_defer: ag_writer_close, and if an error was never returned by a call of this writer - so
- * that nobody can know of it - it is a finding, `aglet: lost error: …` (ag_on_report). Nothing is
- * done to one that is closed.
+ * that nobody can know of it - it is a failure of the current scope (aglet/scope.h), whose
+ * ag_scope_end then returns it unless there was an earlier one. Outside of a scope, and in a job's
+ * function, it is a finding, `aglet: lost error: …` (ag_on_report). Nothing is done to one that is
+ * closed.
  */
 AG_API void ag_writer_done(ag_writer *w);
 

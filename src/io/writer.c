@@ -12,12 +12,13 @@
  *
  * A program that looks at what its writes return makes no further one after an error; one that does
  * has not looked, which is fine as long as it looks at the close. ag_writer_done, for ag_defer,
- * closes what was not closed, and reports an error that is not TOLD. `lose` is where a lost error
- * goes.
+ * closes what was not closed; an error that is not TOLD becomes a failure of the scope it happens
+ * in, or is reported. `lose` is where a lost error goes.
  *
  * Refused: the deferred call setting the function's result (C has evaluated it by then); ending the
  * process for a lost error (others may do useful work).
  */
+#include "ctx/ctx.h"
 #include "io/io.h"
 #include "lang/report.h"
 #include "os/file.h"
@@ -249,8 +250,23 @@ void ag_writer_close_into(ag_writer *w, int *err) {
         *err = r;
 }
 
+/* To the scope that the caller is in, if there is one: a failure of it like any other. */
+static bool tell_scope(const ag_writer *w) {
+    ag__m *m = ag__enter();
+    ag__nest *n = ag__nest_of(m->g);
+    bool told = n && !n->is_job;
+    if (told) {
+        AG__HB_RELEASE(n);
+        ag__nest_fail(m, n, w->ag__error, NULL);
+    }
+    ag__leave(m);
+    return told;
+}
+
 /* Where an error goes that nobody has seen. */
 static AG__COLD void lose(const ag_writer *w) {
+    if (tell_scope(w))
+        return;
     static const char *const steps[] = {"write", "sync", "close"};
     static const char nothing_more[] = "aglet: lost error: out of memory for details\n";
     char what[32] = "a sink", words[64];

@@ -268,6 +268,49 @@ AG_TEST_RUN(an_error_of_a_deferred_close_is_reported) {
     ag_check_int(reports, 3);
 }
 
+static int write_late(struct notes *t) {
+    char own[16];
+    ag_writer w;
+    ag_writer_init(&w, &sink, t, own, sizeof own, 0);
+    ag_defer(ag_writer_done, &w);
+    ag_writer_text(&w, "text");
+    return 0;
+}
+
+static int wait_for_the_end(void) {
+    return ag_sleep(3600 * AG_SEC);
+}
+
+AG_TEST_RUN(in_a_scope_an_error_of_a_deferred_close_is_its_failure) {
+    struct notes full = {.write_error = -ENOSPC}, fine = {.n = 0};
+    ag_scope s;
+    ag_on_report(on_report);
+    ag_scope_begin(&s, AG_SCOPE_FAIL_FAST);
+    ag_scope_go(&s, wait_for_the_end); /* which it cancels, as any failure */
+    ag_scope_go(&s, write_late, &fine);
+    ag_scope_go(&s, write_late, &full);
+    ag_check_int(ag_scope_end(&s), -ENOSPC);
+    ag_check_int(fine.n, 4);
+    ag_check_int(reports, 0);
+}
+
+static void *write_late_in_a_job(struct notes *t) {
+    write_late(t);
+    return t;
+}
+
+AG_TEST_RUN(in_a_job_an_error_of_a_deferred_close_is_reported) {
+    struct notes full = {.write_error = -ENOSPC};
+    void *result = NULL;
+    ag_on_report(on_report);
+    ag_job *j = ag_async(write_late_in_a_job, &full);
+    ag_check_int(ag_job_await(j, &result), 0);
+    ag_check(result == &full);
+    ag_check_int(reports, 1);
+    ag_check_contains(report_text, "write of a sink: No space left on device");
+    ag_unref(j);
+}
+
 /* The opposite: whoever saw it hears nothing more. */
 AG_TEST_RUN(an_error_that_was_told_is_not_reported) {
     struct notes t = {.write_error = -ENOSPC};
