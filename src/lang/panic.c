@@ -147,11 +147,12 @@ static AG__COLD AG__NO_SANITIZE struct ag__defer *find_whole(const ag__g *g, con
     return NULL;
 }
 
-/* d, or the next that stands, if d lies below `limit`, where nothing stands any more. */
+/* d, or the next that stands, if d lies below `limit`, where nothing stands any more. What such a
+ * record says of the next may be written over by the panic itself; not where ASan keeps it. */
 static AG__NO_SANITIZE struct ag__defer *standing(const ag__g *g, struct ag__defer *d,
                                                   const void *limit) {
     while (d && AG__UNLIKELY(place_of(d) < (uintptr_t)limit)) {
-        if (!is_whole(g, d))
+        if (place_of(d) == (uintptr_t)d || !is_whole(g, d))
             return find_whole(g, limit);
         ag__vg_quiet_begin();
         d->head = NULL; /* so that no circle of them is followed for ever */

@@ -373,31 +373,6 @@ AG_TEST_RUN(two_of_one_frame_are_skipped_by_a_longjmp) {
     check_notes("ba");
 }
 
-/* The same frame again, at the same place: what is made there now is linked to what was there. */
-static void jumps_until(volatile int *rounds) {
-    ag_defer(note, 'x');
-    ag_defer(note, 'y');
-    if (--*rounds > 0)
-        longjmp(target, 1);
-    ag_panic("the last time");
-}
-
-static void abandons_the_same_again(void) {
-    volatile int rounds = 3;
-    ag_defer(note, 'a');
-    (void)setjmp(target);
-    jumps_until(&rounds);
-}
-
-AG_TEST_RUN(of_a_frame_left_by_longjmp_and_made_again_each_runs_once) {
-    ag_panic_info info;
-    ag_check_int(ag_try(&info, abandons_the_same_again), AG_PANICKED);
-    ag_check_str(info.msg, "the last time");
-    /* The frame that panics lies on what the longjmp left: `a` may be found or not. */
-    notes[2] = 0;
-    check_notes("yx");
-}
-
 static void leaves_two_and_returns(void) {
     ag_defer(note, 'a');
     if (setjmp(target) == 0)
