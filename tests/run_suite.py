@@ -79,7 +79,7 @@ def commands(args, suite):
         found.append((str(script.relative_to(source)), [sys.executable, str(script),
                                                         str(args.build)]))
     words = args.filter.split(",")
-    return [(name, command) for name, command in found if any(word in name for word in words)]
+    return [(name, command) for name, command in found if any(re.search(word, name) for word in words)]
 
 
 def run(name, command, env, cwd):
@@ -118,7 +118,7 @@ def main():
     parser.add_argument("build", type=Path)
     parser.add_argument("--worlds", help="numbers of processors, e.g. 1,2,8")
     parser.add_argument("--filter", default="", metavar="WORD,WORD…",
-                        help="only programs whose name contains one of these")
+                        help="only programs in whose name one of these expressions is found")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--no-scripts", action="store_true")
     parser.add_argument("--script", action="append", default=[], metavar="PATH",

@@ -79,10 +79,7 @@ struct ag_panic_info {
  */
 #define ag_recover()                                                                               \
     __extension__({                                                                                \
-        __label__ ag__here;                                                                        \
-        static const void *const volatile ag__keep = &&ag__here; /* never inline the caller */     \
-    ag__here:                                                                                      \
-        (void)ag__keep;                                                                            \
+        AG__NEVER_INLINE_CALLER;                                                                   \
         ag__recover(__builtin_return_address(0));                                                  \
     })
 
@@ -103,6 +100,21 @@ struct ag_panic_info {
  * hook before. It must not wait. */
 typedef void (*ag_panic_hook)(const ag_panic_info *);
 AG_API ag_panic_hook ag_on_panic(ag_panic_hook hook);
+
+/* The function that says this is never inlined: by clang where a variable holds the address of a
+ * label of it, by gcc where memory of unknown size is taken from its stack. (The linker's optimiser
+ * of gcc 12 loses such a variable's label.) */
+#ifdef __clang__
+#define AG__NEVER_INLINE_CALLER                                                                    \
+    __label__ ag__here;                                                                            \
+    static const void *const volatile ag__keep = &&ag__here;                                       \
+    ag__here:                                                                                      \
+    (void)ag__keep
+#else
+#define AG__NEVER_INLINE_CALLER                                                                    \
+    volatile __SIZE_TYPE__ ag__none = 0;                                                           \
+    __asm__ volatile("" ::"r"(__builtin_alloca(ag__none)))
+#endif
 
 AG_API void ag__panic_at(const char *file, int line, void *value, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 4, 5)));

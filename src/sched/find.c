@@ -465,6 +465,8 @@ static void idle_without_p(ag__m *m) {
     }
     p = m->next_p;
     m->next_p = NULL;
+    m->next_g = m->given_g;
+    m->given_g = NULL;
     ag__lock_release(&ag__s.lock);
     if (p)
         ag__m_set_p(m, p);
@@ -478,7 +480,7 @@ static void pass_to_locked(ag__m *m, ag__g *g) {
     ag__p *p = ag__m_drop_p(m);
     ag__lock_acquire(&ag__s.lock);
     owner->next_p = p;
-    owner->next_g = g;
+    owner->given_g = g;
     ag__s.m_idle--;
     ag__lock_release(&ag__s.lock);
     ag__m_wake(owner);

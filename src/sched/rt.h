@@ -146,8 +146,9 @@ struct ag__m {
     uint8_t detached;      /* Guarded by hand. 1 burns, 2 blocked, without a P. */
     bool in_call;          /* Owner. Inside ag_blocking. */
     _Atomic uint32_t park; /* Futex word: 1 when there is something to do. */
-    ag__p *next_p;         /* Given together with `park` by who wakes us. */
-    ag__g *next_g;
+    ag__p *next_p;         /* Guarded by sched.lock: given together with `park` by who wakes us. */
+    ag__g *given_g;        /* The same: the goroutine bound to us, which another thread found. */
+    ag__g *next_g;         /* Owner: what to run next. */
     ag__g *locked_g;
     ag__m *idle_link; /* Guarded by sched.lock. */
     ag__m *all_link;  /* Guarded by sched.lock; of foreign ones by their list's lock. */

@@ -93,19 +93,24 @@ AG_TEST_RUN(signals_are_asked_for_or_refused_as_a_whole) {
     ag_unref(signals);
 }
 
-/* The second of two can't be caught, or ignored: the first is as it was. */
+/* The second of two can't be caught, or ignored: the first is as it was. With the thread sanitizer
+ * the library goes past its sigaction, and past ours: then nothing fails. */
+static void check_refused(int r) {
+    bool reached = inject_end() == 1;
+    ag_check(reached || ag_test_slow() > 1);
+    ag_check_int(r, reached ? -EINVAL : 0);
+    ag_check(!reached || (is_default(SIGUSR1) && is_default(SIGUSR2)));
+    ag_check(!reached || !ag_notify_ignored(SIGUSR1));
+    if (!reached)
+        ag_notify_reset(SIGUSR1, SIGUSR2);
+}
 AG_TEST_RUN(an_action_that_cannot_be_set_changes_none) {
     ag_chan(int) c = ag_make(int, 1);
     for (int n = 1; n <= 2; n++) {
         inject("sigaction", EINVAL, n, false);
-        ag_check_int(ag_notify(c, SIGUSR1, SIGUSR2), -EINVAL);
-        ag_check_int(inject_end(), 1);
-        ag_check(is_default(SIGUSR1) && is_default(SIGUSR2));
+        check_refused(ag_notify(c, SIGUSR1, SIGUSR2));
         inject("sigaction", EINVAL, n, false);
-        ag_check_int(ag_notify_ignore(SIGUSR1, SIGUSR2), -EINVAL);
-        ag_check_int(inject_end(), 1);
-        ag_check(is_default(SIGUSR1) && is_default(SIGUSR2));
-        ag_check(!ag_notify_ignored(SIGUSR1));
+        check_refused(ag_notify_ignore(SIGUSR1, SIGUSR2));
     }
     ag_notify_stop(c); /* it never got on the list */
     ag_unref(c);
