@@ -197,6 +197,27 @@ AG__COLD void ag__defer_nil(void) {
     ag__panic_text(NULL, "runtime error: invalid memory address or nil pointer dereference");
 }
 
+/* --- Panics under way. --- */
+
+static AG__NO_SANITIZE bool is_over(const struct ag__panic *p) {
+    const struct ag__defer *d = (const struct ag__defer *)word_at(&p->running);
+    return d && word_at(&d->head) != (uintptr_t)&d->next;
+}
+
+/* The innermost panic of g that is under way and lies above `limit`. */
+static AG__COLD AG__NO_SANITIZE struct ag__panic *under_way(const ag__g *g, uintptr_t limit) {
+    struct ag__panic *p = g->panic;
+    while (p && word_at(&p->self) == (uintptr_t)p) {
+        if (place_of(p) > limit && !is_over(p))
+            return p;
+        struct ag__panic *outer = (struct ag__panic *)word_at(&p->outer);
+        if (outer && place_of(outer) <= place_of(p)) /* so that no circle is followed */
+            return NULL;
+        p = outer;
+    }
+    return NULL;
+}
+
 /* --- Try. --- */
 
 int ag__try(ag_panic_info *out, ag__fn fn, const intptr_t args[6]) {
@@ -205,7 +226,8 @@ int ag__try(ag_panic_info *out, ag__fn fn, const intptr_t args[6]) {
     t.marker.fn = try_mark;
     t.marker.site = NULL;
     ag__defer_note_sp(&t.marker.sp);
-    t.panic_before = g->panic;
+    /* One that a longjmp has left is not gone back to. */
+    t.panic_before = AG__UNLIKELY(g->panic != NULL) ? under_way(g, place_of(&t)) : NULL;
     t.out = out;
     ag__defer_link(&t.marker);
     bool panicked = AG__FRAME_CALL(&t.frame, fn, args);
@@ -242,27 +264,6 @@ static AG__COLD __attribute__((noreturn)) void finish_try(ag__g *g, struct ag__d
         *t->out = p->info;
     g->panic = t->panic_before;
     ag__frame_return(&t->frame);
-}
-
-/* --- Panics under way. --- */
-
-static AG__NO_SANITIZE bool is_over(const struct ag__panic *p) {
-    const struct ag__defer *d = (const struct ag__defer *)word_at(&p->running);
-    return d && word_at(&d->head) != (uintptr_t)&d->next;
-}
-
-/* The innermost panic of g that is under way and lies above `limit`. */
-static AG__COLD AG__NO_SANITIZE struct ag__panic *under_way(const ag__g *g, uintptr_t limit) {
-    struct ag__panic *p = g->panic;
-    while (p && word_at(&p->self) == (uintptr_t)p) {
-        if (place_of(p) > limit && !is_over(p))
-            return p;
-        struct ag__panic *outer = (struct ag__panic *)word_at(&p->outer);
-        if (outer && place_of(outer) <= place_of(p)) /* so that no circle is followed */
-            return NULL;
-        p = outer;
-    }
-    return NULL;
 }
 
 /* p becomes the innermost, whatever was at its place before. */

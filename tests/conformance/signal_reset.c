@@ -325,14 +325,15 @@ static void send_all(int count, int sig, atomic_int *done) {
     atomic_store(done, 1);
 }
 
-/* Two equal signals: one or two, as the system merges them; real-time ones are all there. */
+/* Two equal signals: one or two, as the system merges them; real-time ones are all there. The plain
+ * one is ignored by default, since one may be on the way still when its channel is stopped. */
 AG_TEST_RUN(none_is_lost_for_which_there_is_room) {
     enum { MANY = 300 };
     ag_chan(int) plain = ag_make(int, MANY), queued = ag_make(int, MANY);
     atomic_int done[2] = {0};
-    ag_check_int(ag_notify(plain, SIGUSR2), 0);
+    ag_check_int(ag_notify(plain, SIGURG), 0);
     ag_check_int(ag_notify(queued, SIGRTMIN + 4), 0);
-    ag_go(send_all, MANY, SIGUSR2, &done[0]);
+    ag_go(send_all, MANY, SIGURG, &done[0]);
     ag_go(send_all, MANY, SIGRTMIN + 4, &done[1]);
     for (int i = 0; i < MANY; i++)
         expect(queued, SIGRTMIN + 4);
