@@ -79,7 +79,8 @@ def commands(args, suite):
         found.append((str(script.relative_to(source)), [sys.executable, str(script),
                                                         str(args.build)]))
     words = args.filter.split(",")
-    return [(name, command) for name, command in found if any(re.search(word, name) for word in words)]
+    return [(name, command) for name, command in found
+            if any(re.search(word, name) for word in words)]
 
 
 def run(name, command, env, cwd):

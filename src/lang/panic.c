@@ -376,10 +376,11 @@ static void run_one(ag__g *g, struct ag__defer *d, struct ag__panic *p) {
 }
 
 /* Runs deferred calls until a try that stops p, a deferred call of an outer panic inside which p
- * was raised and recovered, or the end of the list. */
-static void walk(ag__g *g, struct ag__panic *p) {
+ * was raised and recovered, or the end of the list. Below `limit` is nothing but ours: what a
+ * longjmp left there may be whole still, in parts of p that nobody has written to. */
+static void walk(ag__g *g, struct ag__panic *p, const void *limit) {
     struct ag__defer *d;
-    g->defers = standing(g, g->defers, __builtin_frame_address(0));
+    g->defers = standing(g, g->defers, limit);
     for (;;) {
         struct ag__panic *outer = p->outer;
         if (p->recovered && outer && outer->in_call && g->defers == outer->floor)
@@ -411,9 +412,9 @@ static __attribute__((noreturn)) void leave(ag__g *g, struct ag__panic *p) {
     ag__g_end();
 }
 
-static __attribute__((noreturn)) void start(ag__g *g, struct ag__panic *p) {
+static __attribute__((noreturn)) void start(ag__g *g, struct ag__panic *p, const void *limit) {
     begin(g, p);
-    walk(g, p);
+    walk(g, p, limit);
     if (!p->recovered && !p->goexit) {
         if (!g->on_panic)
             die(g, p);
@@ -433,7 +434,7 @@ void ag__panic_at(const char *file, int line, void *value, const char *fmt, ...)
     p.info.file = file;
     p.info.line = line;
     p.carried = NULL;
-    start(self(), &p);
+    start(self(), &p, __builtin_frame_address(0));
 }
 
 void ag__panic_text(void *pc, const char *text) {
@@ -485,7 +486,7 @@ void ag__panic_raise(const ag__carried *c) {
     struct ag__panic p;
     p.info = c->info;
     p.carried = c;
-    start(self(), &p);
+    start(self(), &p, __builtin_frame_address(0));
 }
 
 AG__COLD void ag__panic_unseen(const ag__carried *c) {
@@ -518,7 +519,7 @@ static __attribute__((noreturn)) void run_all(ag__g *g, bool exits, int code) {
     begin(g, &p);
     p.goexit = true;
     p.exits = exits;
-    walk(g, &p);
+    walk(g, &p, __builtin_frame_address(0));
     leave(g, &p);
 }
 

@@ -342,6 +342,10 @@ AG__COLD void ag__check_deadlock(void) {
     /* Beside the threads that we started there is the one that waits in ag_run. */
     if (!asleep || ag__os_threads() > ag__os_threads_started() + 1)
         return;
+    /* One that has ended since the look may have woken somebody before. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!all_asleep_locked())
+        return;
     ag__lock_release(&ag__s.lock);
     ag__os_write_err("fatal error: all goroutines are asleep - deadlock!\n", 51);
     ag__hooks.deadlock();

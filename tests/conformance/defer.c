@@ -354,7 +354,7 @@ AG_TEST_RUN(what_a_longjmp_left_may_be_written_over) {
     check_notes("ba");
 }
 
-static void jumps_over_two(void) {
+static __attribute__((noinline)) void jumps_over_two(void) {
     ag_defer(note, 'x');
     ag_defer(note, 'y');
     longjmp(target, 1);

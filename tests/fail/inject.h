@@ -24,7 +24,7 @@
 
 #include "../conformance/common.h"
 
-enum { MEMORY = 1, THREAD = 2, SYSTEM = 4, QUIET = 8, GROW = 16 };
+enum { MEMORY = 1, THREAD = 2, SYSTEM = 4, QUIET = 8, GROW = 16, STACK = 32 };
 
 /* The tests' own, which does not fail. */
 int __real_pipe2(int fds[2], int flags);

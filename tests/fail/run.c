@@ -17,7 +17,7 @@ static void run(void) {
 }
 
 AG_TEST(a_world_that_cannot_begin_says_so) {
-    WALK(MEMORY | GROW | THREAD | SYSTEM | QUIET, run);
+    WALK(MEMORY | GROW | THREAD | SYSTEM | QUIET | STACK, run);
 }
 
 static void nothing(atomic_int *ran) {
