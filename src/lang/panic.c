@@ -424,7 +424,8 @@ static __attribute__((noreturn)) void start(ag__g *g, struct ag__panic *p, const
     leave(g, p);
 }
 
-void ag__panic_at(const char *file, int line, void *value, const char *fmt, ...) {
+/* Not inlined, as all that pass their frame's address: it is where the caller's frame begins. */
+AG__NOINLINE void ag__panic_at(const char *file, int line, void *value, const char *fmt, ...) {
     struct ag__panic p;
     va_list args;
     va_start(args, fmt);
@@ -482,7 +483,7 @@ ag__carried *ag__panic_carry(void) {
     return c;
 }
 
-void ag__panic_raise(const ag__carried *c) {
+AG__NOINLINE void ag__panic_raise(const ag__carried *c) {
     struct ag__panic p;
     p.info = c->info;
     p.carried = c;
@@ -513,7 +514,7 @@ const ag_panic_info *ag__recover(void *return_address) {
 
 /* --- Leaving by decision. --- */
 
-static __attribute__((noreturn)) void run_all(ag__g *g, bool exits, int code) {
+static AG__NOINLINE __attribute__((noreturn)) void run_all(ag__g *g, bool exits, int code) {
     struct ag__panic p;
     p.exit_code = code;
     begin(g, &p);
