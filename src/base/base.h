@@ -56,6 +56,17 @@ typedef struct ag__object {
     _Atomic int32_t refs;              /* Atomic; the drop to 0 frees, acquire and release. */
 } ag__object;
 
+/* One reference more, unless the last one has gone. Not ordered: who finds an object in a list
+ * finds it under the list's lock. */
+static inline bool ag__object_try_ref(ag__object *o) {
+    int32_t refs = atomic_load_explicit(&o->refs, memory_order_relaxed);
+    while (refs > 0)
+        if (atomic_compare_exchange_weak_explicit(&o->refs, &refs, refs + 1, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return true;
+    return false;
+}
+
 static inline void ag__object_init(ag__object *o, void (*free_fn)(ag__object *)) {
     o->free = free_fn;
     atomic_store_explicit(&o->refs, 1, memory_order_relaxed);

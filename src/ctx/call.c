@@ -104,7 +104,7 @@ bool ag_ctx_call_stop(ag_ctx_call *call) {
     if (!call)
         return false;
     ag__lock_acquire(&call->lock);
-    ag_ctx *c = call->ctx && ag__ctx_try_ref(call->ctx) ? call->ctx : NULL;
+    ag_ctx *c = call->ctx && ag__object_try_ref(&call->ctx->object) ? call->ctx : NULL;
     bool waits = c != NULL;
     call->ctx = NULL;
     ag__lock_release(&call->lock);

@@ -50,7 +50,7 @@ static void ring(ag__m *m, ag__timer *t, uint64_t generation, int64_t now) {
     (void)now;
     ag__lock_acquire(&k->lock);
     ag_ctx *c = k->generation == generation ? k->ctx : NULL;
-    if (c && !ag__ctx_try_ref(c))
+    if (c && !ag__object_try_ref(&c->object))
         c = NULL;
     ag__lock_release(&k->lock);
     if (!c)

@@ -41,15 +41,6 @@ static ag_ctx *real(ag_ctx *c) {
     return c == &ag__ctx_nothing ? NULL : c;
 }
 
-bool ag__ctx_try_ref(ag_ctx *c) {
-    int32_t refs = atomic_load_explicit(&c->object.refs, AG__RLX);
-    while (refs > 0)
-        if (atomic_compare_exchange_weak_explicit(&c->object.refs, &refs, refs + 1, AG__RLX,
-                                                  AG__RLX))
-            return true;
-    return false;
-}
-
 static int err_of(ag_ctx *c) {
     /* Acquire: and the cause. Partner: the release in mark. */
     return atomic_load_explicit(&c->cancel.err, memory_order_acquire);
@@ -203,7 +194,7 @@ static ag_ctx *take_children(ag_ctx *c, ag_ctx *work) {
         ag__lock_acquire(&c->cancel.lock);
         for (ag_ctx *x; looked < BATCH && (x = c->children) != NULL; looked++) {
             unlink_sibling(x);
-            if (!ag__ctx_try_ref(x))
+            if (!ag__object_try_ref(&x->object))
                 continue;
             x->work = work;
             work = x;

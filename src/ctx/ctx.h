@@ -48,8 +48,6 @@ void ag__ctx_end(ag__m *m, ag_ctx *c, int err, int cause);
 ag_ctx *ag__ctx_new(ag__m *m, ag_ctx *parent, int64_t deadline, int64_t shield_until);
 /* The time of a shield is over: links it below its parent. */
 void ag__ctx_uncover(ag__m *m, ag_ctx *c);
-/* A reference, if it is not being freed. */
-bool ag__ctx_try_ref(ag_ctx *c);
 /* fn(arg) runs once, inside the runtime, when c ends or is freed; at most one. False: c has ended.
  */
 bool ag__ctx_on_end(ag_ctx *c, void (*fn)(void *), void *arg);
@@ -172,7 +170,6 @@ ag__nest *ag__job_complete(ag__m *m, ag_job *j);     /* returns the parent, wher
 /* Cancelled before it was started, if so; then the same, else NULL. */
 ag__nest *ag__job_cancel_new(ag__m *m, ag_job *j);
 void ag__job_end_world(ag__m *m, ag_job *j); /* stays the caller's to unref */
-bool ag__job_try_ref(ag_job *j);
 int ag__job_state_inside(ag__nest *n); /* for dumps: not more than a guess */
 /* scope.c */
 void ag__scope_end_world(ag__m *m, ag__nest *n); /* of a thread that is no goroutine, too */

@@ -84,18 +84,9 @@ static void take_out(ag_job *j, ag__nest *parent) {
     parent->lazies--;
 }
 
-bool ag__job_try_ref(ag_job *j) {
-    int32_t refs = atomic_load_explicit(&j->object.refs, AG__RLX);
-    while (refs > 0)
-        if (atomic_compare_exchange_weak_explicit(&j->object.refs, &refs, refs + 1, AG__RLX,
-                                                  AG__RLX))
-            return true;
-    return false;
-}
-
 ag_job *ag__job_take_lazy(ag__nest *parent) {
     for (ag_job *j = parent->lazy; j; j = j->lazy_next)
-        if (ag__job_try_ref(j)) {
+        if (ag__object_try_ref(&j->object)) {
             take_out(j, parent);
             return j;
         }

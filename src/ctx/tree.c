@@ -75,7 +75,8 @@ static ag__nest *take_dropped(struct shard *s) {
     ag__nest *n = s->list, *next;
     for (; n; n = next) {
         next = n->next;
-        if (n->is_job ? !ag__job_try_ref(ag__job_of(n)) : n->foreign)
+        /* A job begins with its object. */
+        if (n->is_job ? !ag__object_try_ref((ag__object *)ag__job_of(n)) : n->foreign)
             continue;
         take_out(s, n);
         if (n->is_job)

@@ -133,7 +133,7 @@ static ag_ctx *next_context(int sig, uint64_t last) {
     ag__lock_acquire(&lock);
     for (struct listener *l = listeners; l && !c; l = l->next) {
         if (!l->ctx || l->stopping || l->number > last || !listens(l, sig) ||
-            !ag__ctx_try_ref(l->ctx))
+            !ag__object_try_ref(&l->ctx->object))
             continue;
         l->stopping = true;
         c = l->ctx;
