@@ -141,6 +141,19 @@ struct ag__nest_run {
     ag__carried *carried; /* of the scope that the function ended last, to be handed on */
 };
 
+/* The body of a child, at the bottom of its stack: calls its function with the words it was started
+ * with, and `over` when that ends, whatever way. */
+static inline void ag__nest_call(const intptr_t args[6], void (*over)(struct ag__nest_run *)) {
+    ag__g *g = ag__m_now()->g;
+    struct ag__nest_run run = {.nest = g->nest};
+    struct ag__nest_run *const at = &run;
+    ag__fn fn = g->nest_fn;
+    g->nest_run = at;
+    ag_defer(over, at);
+    run.result = ag__call(fn, args);
+    run.returned = true;
+}
+
 /* Under the lock; others may look. */
 static inline void ag__nest_add_to(_Atomic int32_t *counter, int32_t x) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, AG__RLX) + x, AG__RLX);
@@ -170,7 +183,7 @@ ag__nest *ag__job_complete(ag__m *m, ag_job *j);     /* returns the parent, wher
 /* Cancelled before it was started, if so; then the same, else NULL. */
 ag__nest *ag__job_cancel_new(ag__m *m, ag_job *j);
 void ag__job_end_world(ag__m *m, ag_job *j); /* stays the caller's to unref */
-int ag__job_state_inside(ag__nest *n); /* for dumps: not more than a guess */
+int ag__job_state_inside(ag__nest *n);       /* for dumps: not more than a guess */
 /* scope.c */
 void ag__scope_end_world(ag__m *m, ag__nest *n); /* of a thread that is no goroutine, too */
 

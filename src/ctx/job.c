@@ -229,15 +229,8 @@ static void body_over(struct ag__nest_run *run) {
 
 /* Has the words of the function itself. */
 static void body_main(intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e, intptr_t f) {
-    ag__g *g = ag__m_now()->g;
     const intptr_t args[6] = {a, b, c, d, e, f};
-    struct ag__nest_run run = {.nest = g->nest};
-    struct ag__nest_run *const at = &run;
-    ag__fn fn = g->nest_fn;
-    g->nest_run = at;
-    ag_defer(body_over, at);
-    run.result = ag__call(fn, args);
-    run.returned = true;
+    ag__nest_call(args, body_over);
 }
 
 /* j is ACTIVE, and the caller's to start in g. */

@@ -183,15 +183,8 @@ static void child_over(struct ag__nest_run *run) {
 
 /* Has the words of the function itself. */
 static void child_main(intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e, intptr_t f) {
-    ag__g *g = ag__m_now()->g;
     const intptr_t args[6] = {a, b, c, d, e, f};
-    struct ag__nest_run run = {.nest = g->nest};
-    struct ag__nest_run *const at = &run;
-    ag__fn fn = g->nest_fn;
-    g->nest_run = at;
-    ag_defer(child_over, at);
-    run.result = ag__call(fn, args);
-    run.returned = true;
+    ag__nest_call(args, child_over);
 }
 
 /* Counts the child before it starts. n's lock is held, and released. 0, or why there is no room. */

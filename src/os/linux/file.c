@@ -63,17 +63,32 @@ static void pipe_signal_on(const sigset_t *before, bool ours) {
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-static ssize_t write_quietly(int fd, const void *buf, size_t n) {
+/* A call that moves up to n bytes, and what it needs. */
+struct output {
+    ssize_t (*call)(const struct output *o);
+    int fd;
+    const void *data; /* bytes, or `count` pieces */
+    size_t n;
+    int count;
+    int from, how; /* of a move */
+};
+
+/* The same without SIGPIPE. */
+static ssize_t quietly(const struct output *o) {
     sigset_t before;
     bool ours = pipe_signal_off(&before);
     ssize_t r;
     do {
-        r = write(fd, buf, n);
+        r = o->call(o);
     } while (r < 0 && errno == EINTR);
     if (r < 0)
         r = -errno;
-    pipe_signal_on(&before, ours && r != -EAGAIN && r != (ssize_t)n);
+    pipe_signal_on(&before, ours && r != -EAGAIN && r != (ssize_t)o->n);
     return r;
+}
+
+static ssize_t write_once(const struct output *o) {
+    return write(o->fd, o->data, o->n);
 }
 
 ssize_t ag__file_write(int fd, const void *buf, size_t n) {
@@ -83,7 +98,7 @@ ssize_t ag__file_write(int fd, const void *buf, size_t n) {
         r = send(fd, buf, n, MSG_NOSIGNAL);
     } while (r < 0 && errno == EINTR);
     if (r < 0)
-        r = errno == ENOTSOCK ? write_quietly(fd, buf, n) : -errno;
+        r = errno == ENOTSOCK ? quietly(&(struct output){write_once, fd, buf, n, 0, 0, 0}) : -errno;
     errno = saved;
     return r;
 }
@@ -92,64 +107,52 @@ _Static_assert(sizeof(ag__piece) == sizeof(struct iovec) &&
                    offsetof(ag__piece, n) == offsetof(struct iovec, iov_len),
                "a piece is a struct iovec");
 
+static ssize_t write_pieces_once(const struct output *o) {
+    return writev(o->fd, o->data, o->count);
+}
+
 ssize_t ag__file_write_pieces(int fd, const ag__piece *pieces, int count) {
-    sigset_t before;
-    int saved = errno;
-    bool ours = pipe_signal_off(&before);
     size_t n = 0;
-    ssize_t r;
     for (int i = 0; i < count; i++)
         n += pieces[i].n;
+    int saved = errno;
+    ssize_t r = quietly(&(struct output){write_pieces_once, fd, pieces, n, count, 0, 0});
+    errno = saved;
+    return r;
+}
+
+/* `call`: fsync or fdatasync. */
+static int sync_by(int (*call)(int fd), int fd) {
+    int saved = errno, r;
     do {
-        r = writev(fd, (const struct iovec *)(const void *)pieces, count);
-    } while (r < 0 && errno == EINTR);
-    if (r < 0)
-        r = -errno;
-    pipe_signal_on(&before, ours && r != -EAGAIN && r != (ssize_t)n);
+        r = call(fd) == 0 ? 0 : -errno;
+    } while (r == -EINTR);
     errno = saved;
     return r;
 }
 
 int ag__file_sync(int fd) {
-    int saved = errno, r;
-    do {
-        r = fsync(fd) == 0 ? 0 : -errno;
-    } while (r == -EINTR);
-    errno = saved;
-    return r;
+    return sync_by(fsync, fd);
 }
 
 int ag__file_datasync(int fd) {
-    int saved = errno, r;
-    do {
-        r = fdatasync(fd) == 0 ? 0 : -errno;
-    } while (r == -EINTR);
-    errno = saved;
-    return r;
+    return sync_by(fdatasync, fd);
 }
 
-static ssize_t move_once(int how, int to, int from, size_t n) {
-    switch (how) {
+static ssize_t move_once(const struct output *o) {
+    switch (o->how) {
     case AG__MOVE_RANGE:
-        return copy_file_range(from, NULL, to, NULL, n, 0);
+        return copy_file_range(o->from, NULL, o->fd, NULL, o->n, 0);
     case AG__MOVE_SPLICE:
-        return splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        return splice(o->from, NULL, o->fd, NULL, o->n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     default:
-        return sendfile(to, from, NULL, n);
+        return sendfile(o->fd, o->from, NULL, o->n);
     }
 }
 
 ssize_t ag__file_move(int how, int to, int from, size_t n) {
-    sigset_t before;
     int saved = errno;
-    bool ours = pipe_signal_off(&before);
-    ssize_t r;
-    do {
-        r = move_once(how, to, from, n);
-    } while (r < 0 && errno == EINTR);
-    if (r < 0)
-        r = -errno;
-    pipe_signal_on(&before, ours && r != -EAGAIN && r != (ssize_t)n);
+    ssize_t r = quietly(&(struct output){move_once, to, NULL, n, 0, from, how});
     errno = saved;
     return r;
 }
