@@ -9,8 +9,11 @@ C_FILES = $(shell find include src cmd examples tests bench -name '*.[ch]' -o -n
 
 help: ; @grep -E '^[a-z]+:.*[#]# ' Makefile | sed -E 's/:.*[#]# /\t/' | expand -t 10
 
-build-%: ; @tools/setup.sh && cmake --preset $* >/dev/null && cmake --build build/$* -j $(JOBS)
+build-%:
+	@tools/setup.sh && cmake --preset $* >/dev/null && \
+	cmake --build build/$* -j $(JOBS) $(ONLY)
 
+run: ONLY = --target service
 run: build-release ## build, and run the example service (or hello)
 	@if [ -x build/release/bin/orders ]; then exec build/release/bin/orders; \
 	else exec build/release/bin/hello; fi

@@ -77,6 +77,14 @@ if(AGLET_BUILD_PROGRAMS)
                             "(Debian: pkg-config libsqlite3-dev libjansson-dev)")
         endif()
     endif()
+
+    # What `make run` needs, and no more.
+    add_custom_target(service)
+    if(TARGET orders)
+        add_dependencies(service orders)
+    else()
+        add_dependencies(service example_hello)
+    endif()
 endif()
 
 # ---- Benchmarks: built by the target `benches` only -------------------------------------------
