@@ -53,6 +53,22 @@ extern "C" {
 /* Ends the test as skipped; the text says what is missing. */
 #define ag_skip(...) ag_test_skip(__VA_ARGS__)
 
+/* Waits, on a goroutine, until `cond` holds; fails after a bound that no healthy run comes near.
+   For programs that include <aglet.h>. */
+#define eventually(cond)                                                                           \
+    do {                                                                                           \
+        ag_time eventually_end = ag_now() + AG_TEST_PATIENCE * AG_SEC * ag_test_slow();            \
+        while (!(cond)) {                                                                          \
+            if (ag_now() > eventually_end)                                                         \
+                ag_fail("never true: %s", #cond);                                                  \
+            ag_sleep(AG_TEST_LOOK_AGAIN);                                                          \
+        }                                                                                          \
+    } while (0)
+#ifndef AG_TEST_PATIENCE
+#define AG_TEST_PATIENCE 20            /* seconds */
+#define AG_TEST_LOOK_AGAIN (AG_MS / 4) /* how often */
+#endif
+
 /* How much slower than usual this run is (sanitizers, valgrind, qemu): 1, or more. Tests divide
    their rounds by it; the harness multiplies its time limit with it. */
 int ag_test_slow(void);

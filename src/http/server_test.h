@@ -15,17 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Waits until `cond` holds; fails after a bound that no healthy run comes near. */
-#define eventually(cond)                                                                           \
-    do {                                                                                           \
-        ag_time eventually_end = ag_now() + 20 * AG_SEC * ag_test_slow();                          \
-        while (!(cond)) {                                                                          \
-            if (ag_now() > eventually_end)                                                         \
-                ag_fail("never true: %s", #cond);                                                  \
-            ag_sleep(AG_MS / 4);                                                                   \
-        }                                                                                          \
-    } while (0)
-
 /* ---- Server --------------------------------------------------------------------------------- */
 
 struct site {

@@ -17,16 +17,6 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define until(cond)                                                                                \
-    do {                                                                                           \
-        ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow();                               \
-        while (!(cond)) {                                                                          \
-            if (ag_now() > until_end)                                                              \
-                ag_fail("never true: %s", #cond);                                                  \
-            ag_sleep(AG_MS / 4);                                                                   \
-        }                                                                                          \
-    } while (0)
-
 static void open_pipe(int ends[2]) {
     ag_check_int(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
 }
@@ -42,7 +32,7 @@ static void start_waiter(int fd, ag_time deadline, _Atomic int *where) {
     *where = 0;
     int64_t before = ag__sched.poll_waiters;
     ag_go(wait_into, fd, AG_READABLE, deadline, where);
-    until(ag__sched.poll_waiters > before || result != 0); /* it may have sent another away */
+    eventually(ag__sched.poll_waiters > before || result != 0); /* it may have sent another away */
 }
 
 AG_TEST_RUN(a_number_that_means_another_file_is_noticed) {
@@ -53,11 +43,11 @@ AG_TEST_RUN(a_number_that_means_another_file_is_noticed) {
     start_waiter(a[0], 0, &result);
     ag_check_int(dup3(b[0], a[0], O_CLOEXEC), a[0]); /* behind our back */
     start_waiter(a[0], 0, &second);
-    until(result != 0);
+    eventually(result != 0);
     ag_check_int(result, -EBADF - 1000);
     ag_check_int(second, 0);
     ag_check_int(write(b[1], "x", 1), 1);
-    until(second != 0);
+    eventually(second != 0);
     ag_check_int(second, AG_READABLE - 1000);
     for (int i = 0; i < 2; i++) {
         ag_fd_close(a[i]);
@@ -71,10 +61,10 @@ AG_TEST_RUN(files_without_an_inode_are_told_apart_too) {
     start_waiter(a, 0, &result);
     ag_check_int(dup3(b, a, O_CLOEXEC), a);
     start_waiter(a, 0, &second);
-    until(result != 0);
+    eventually(result != 0);
     ag_check_int(result, -EBADF - 1000);
     ag_check_int(eventfd_write(b, 1), 0);
-    until(second != 0);
+    eventually(second != 0);
     ag_check_int(second, AG_READABLE - 1000);
     ag_fd_close(a);
     ag_fd_close(b);
@@ -92,7 +82,7 @@ AG_TEST_RUN(a_waiter_that_was_left_behind_does_not_disturb_a_connection) {
     ag_check_int(dup3(ends[0], number, O_CLOEXEC), number);
     close(ends[0]);
     ag_check_int(ag_conn_from_fd(number, &c), 0);
-    until(result != 0);
+    eventually(result != 0);
     ag_check_int(result, -ETIMEDOUT - 1000);
     _Atomic int second;
     start_waiter(number, 0, &second); /* beside the connection, which has it registered */
@@ -101,7 +91,7 @@ AG_TEST_RUN(a_waiter_that_was_left_behind_does_not_disturb_a_connection) {
     ag_set_read_deadline(c, 0);
     ag_check_int(second, 0);
     ag_check_int(write(ends[1], "hello", 5), 5);
-    until(second != 0);
+    eventually(second != 0);
     ag_check_int(ag_read(c, buf, 8), 5);
     ag_unref(c);
     close(ends[1]);
@@ -127,7 +117,7 @@ AG_TEST_RUN(what_epoll_knows_can_be_waited_for) {
     ag_check(tty >= 0);
     start_waiter(tty, 0, &result);
     ag_check_int(ag_fd_write(pty, "line\n", 5), 5);
-    until(result != 0);
+    eventually(result != 0);
     ag_check_int(result, AG_READABLE - 1000);
     ag_check_int(ag_fd_read(tty, buf, sizeof buf), 5);
     ag_fd_close(tty);
@@ -151,7 +141,7 @@ AG_TEST_RUN(both_directions_at_once) {
     ag_go(wait_into, ends[0], both, (ag_time)0, &result);
     ag_sleep(AG_MS);
     ag_check_int(write(ends[1], "x", 1), 1);
-    until(result != 0);
+    eventually(result != 0);
     ag_check_int(result, AG_READABLE - 1000);
     ag_check_int(read(ends[0], much, 1), 1);
     result = 0;
@@ -159,7 +149,7 @@ AG_TEST_RUN(both_directions_at_once) {
     ag_sleep(AG_MS);
     while (read(ends[1], much, sizeof much) > 0)
         continue;
-    until(result != 0);
+    eventually(result != 0);
     ag_check_int(result, AG_WRITABLE - 1000);
     ag_fd_close(ends[0]);
     ag_fd_close(ends[1]);
@@ -245,7 +235,7 @@ static int wait_again(void *arg) {
     _Atomic int second;
     start_waiter(kept[0], 0, &second);
     ag_check_int(write(kept[1], "x", 1), 1);
-    until(second != 0);
+    eventually(second != 0);
     ag_check_int(second, AG_READABLE - 1000);
     char byte;
     ag_check_int(ag_fd_read(kept[0], &byte, 1), 1);

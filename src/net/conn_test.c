@@ -42,16 +42,6 @@ static void end_pair(struct pair *p) {
     ag_unref(p->listener);
 }
 
-#define until(cond)                                                                                \
-    do {                                                                                           \
-        ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow();                               \
-        while (!(cond)) {                                                                          \
-            if (ag_now() > until_end)                                                              \
-                ag_fail("never true: %s", #cond);                                                  \
-            ag_sleep(AG_MS / 4);                                                                   \
-        }                                                                                          \
-    } while (0)
-
 AG_TEST_RUN(an_idle_connection_is_small) {
     /* With the record of the poller (under 100 bytes) and a wish (an ag__g). */
     ag_check(sizeof(ag_conn) <= 112);
@@ -96,7 +86,7 @@ AG_TEST_RUN(the_end_that_comes_with_the_last_data_is_not_lost) {
         ag_check_int(ag_read(p.b, buf, 64), 4);
         ag_check_int(ag_read(p.b, buf, 64), 0);
         ag_check_int(ag_read(p.b, buf, 64), 0); /* and it stays */
-        until(ag_count() == 1);
+        eventually(ag_count() == 1);
         end_pair(&p);
     }
 }
@@ -181,7 +171,7 @@ AG_TEST_RUN(a_descriptor_is_not_closed_under_a_call) {
             ag_sleep(AG_MS / 10);
         ag_check_int(ag__gate_enter(&p.b->gate), 0); /* as a call that is under way */
         ag_check_int(ag_conn_close(p.b), 0);
-        until(result != 0);
+        eventually(result != 0);
         ag_check_int(result, -ECANCELED - 1000);
         ag_check(fcntl(fd, F_GETFD) >= 0);
         ag_check(ag__gate_leave(&p.b->gate));
@@ -247,7 +237,7 @@ AG_TEST_RUN(a_deadline_ends_a_read_that_never_has_to_wait) {
     ag_check_int(ag_read(p.b, buf, 1), -ETIMEDOUT); /* though there is data */
     stop = 1;
     ag_conn_close(p.b);
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
     end_pair(&p);
 }
 
@@ -269,7 +259,7 @@ AG_TEST_RUN(data_that_races_with_a_deadline_is_not_lost) {
             n = ag_read(p.b, buf, 8);
         }
         ag_check_int(n, 1);
-        until(ag_count() == 1);
+        eventually(ag_count() == 1);
     }
     end_pair(&p);
 }
@@ -291,7 +281,7 @@ AG_TEST_RUN(deadlines_may_change_all_the_time) {
         ag_check_int(ag_read(p.b, buf, 8), 1);
     }
     stop = 1;
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
     end_pair(&p);
 }
 
@@ -322,10 +312,10 @@ AG_TEST_RUN(a_wish_is_not_granted_for_what_was_read_before) {
         ag_yield();
         ag_check_int(result, 0);
         ag_check_int(ag_write(p.a, "yz", 2), 2);
-        until(result != 0);
+        eventually(result != 0);
         ag_check_int(result, 1002);
         result = 0;
-        until(ag_count() == 1);
+        eventually(ag_count() == 1);
     }
     ag_check(for_nothing < rounds);
     end_pair(&p);
@@ -339,17 +329,17 @@ AG_TEST_RUN(a_wish_and_a_reader_exclude_each_other) {
     struct pair p = tcp_pair();
     _Atomic int result = 0, wished = 0;
     ag_go(hold_reader, p.b, &result);
-    until(p.b->gate.word & AG__GATE_BUSY(AG__READ));
+    eventually(p.b->gate.word & AG__GATE_BUSY(AG__READ));
     ag_check_int(ag_conn_when_readable(p.b, granted, p.b, &wished), -EBUSY);
     ag_check_int(ag_write(p.a, "x", 1), 1);
-    until(result != 0);
+    eventually(result != 0);
     ag_check_int(ag_conn_when_readable(p.b, granted, p.b, &wished), 0);
     char buf[8];
     ag_check_int(ag_read(p.b, buf, 8), -EBUSY);
     ag_conn_close(p.b);
-    until(wished != 0);
+    eventually(wished != 0);
     ag_check_int(wished, 1000 - ECANCELED);
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
     end_pair(&p);
 }
 
@@ -366,8 +356,8 @@ AG_TEST_RUN(a_wish_holds_the_connection) {
     p.b = NULL;
     ag_check(fcntl(fd, F_GETFD) >= 0);
     ag_conn_close(p.a);
-    until(n == 1);
-    until(fcntl(fd, F_GETFD) < 0); /* with the goroutine its reference went */
+    eventually(n == 1);
+    eventually(fcntl(fd, F_GETFD) < 0); /* with the goroutine its reference went */
     end_pair(&p);
 }
 
@@ -414,7 +404,7 @@ AG_TEST_RUN(a_thousand_connections_echo) {
         ag_unref(all[i]);
     ag_listener_close(l);
     ag_unref(l);
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
     free(all);
 }
 
@@ -440,7 +430,7 @@ AG_TEST_RUN(a_foreign_thread_may_read) {
     pthread_create(&thread, NULL, read_on_thread, p.b);
     ag_sleep(2 * AG_MS);
     ag_check_int(ag_write(p.a, "hello", 5), 5);
-    until(was_late);
+    eventually(was_late);
     ag_sleep(2 * AG_MS);
     ag_conn_close(p.b);
     pthread_join(thread, NULL);

@@ -12,16 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define until(cond)                                                                                \
-    do {                                                                                           \
-        ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow();                               \
-        while (!(cond)) {                                                                          \
-            if (ag_now() > until_end)                                                              \
-                ag_fail("never true: %s", #cond);                                                  \
-            ag_sleep(AG_MS / 4);                                                                   \
-        }                                                                                          \
-    } while (0)
-
 static const char *port_of(ag_listener *l) {
     return strrchr(ag_listener_addr(l), ':');
 }
@@ -78,7 +68,7 @@ AG_TEST_RUN(a_full_unix_queue_is_waited_for) {
     ag_check_int(ag__dial("unix", name, ag_now() + 5 * AG_MS, &c), -ETIMEDOUT);
     ag_go(accept_later, fd, &accepted);
     ag_check_int(ag_dial("unix", name, &c), 0);
-    until(accepted >= 0);
+    eventually(accepted >= 0);
     ag_unref(c);
     while (n > 0)
         close(clients[--n]);
@@ -133,10 +123,10 @@ AG_TEST_RUN(a_small_stack_is_enough_to_look_up_a_name) {
     for (int i = 0; i < 10; i++) {
         result = 0;
         ag_check(ag_go_with(&opts, dial_by_name, addr, &result) > 0);
-        until(result != 0);
+        eventually(result != 0);
         ag_check_int(result, -1000);
     }
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
     ag_unref(l);
 }
 
@@ -154,10 +144,10 @@ AG_TEST_RUN(a_look_up_does_not_stall_the_others) {
         int before = n;
         ag_conn *c;
         ag_check_int(ag_dial("tcp4", "localhost:1", &c), -ECONNREFUSED);
-        until(n > before);
+        eventually(n > before);
     }
     stop = 1;
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
 }
 
 AG_TEST_RUN(udp_tells_that_nobody_is_there_and_goes_on) {

@@ -18,16 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define until(cond)                                                                                \
-    do {                                                                                           \
-        ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow();                               \
-        while (!(cond)) {                                                                          \
-            if (ag_now() > until_end)                                                              \
-                ag_fail("never true: %s", #cond);                                                  \
-            ag_sleep(AG_MS / 4);                                                                   \
-        }                                                                                          \
-    } while (0)
-
 /* --- The resolver. --- */
 
 static _Atomic int asked, inside, inside_max;
@@ -81,7 +71,7 @@ void freeaddrinfo(struct addrinfo *list) {
 
 static void open_gate(void) {
     gate = true;
-    until(inside == 0 && ag_count() == 1);
+    eventually(inside == 0 && ag_count() == 1);
     gate = false;
 }
 
@@ -102,7 +92,7 @@ AG_TEST_RUN(a_name_has_its_addresses_in_order) {
     ag_check_int(ag_lookup_host("none.test", a, 2), -ENOENT);
     ag_check_int(ag_lookup_host("later.test", a, 2), -EAGAIN);
     ag_check_int(asked, 4);
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
 }
 
 AG_TEST_RUN(what_is_no_name_is_refused) {
@@ -151,7 +141,7 @@ AG_TEST_RUN(the_context_ends_the_wait_at_once_and_not_the_question) {
     ag_wg held = AG_WG_INIT;
     ag_wg_add(&held, 1);
     ag_go(look_up, "1.held.test", 2, &held);
-    until(inside == 1);
+    eventually(inside == 1);
     {
         ag_within(5 * AG_MS);
         ag_check_int(ag_lookup_host("1.held.test", a, 2), -ETIMEDOUT);
@@ -170,14 +160,14 @@ AG_TEST_RUN(the_context_ends_the_wait_at_once_and_not_the_question) {
         for (int i = 0; i < 3; i++)
             ag_go(look_up, "3.held.test", -ECANCELED, &wg);
     }
-    until(asked >= 2);
+    eventually(asked >= 2);
     ag_ctx_cancel(c);
     ag_wg_wait(&wg);
     ag_unref(c);
     ag_check(inside > 0); /* it goes on */
     open_gate();
     expect("1.fast.test", "10.0.0.1");
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
 }
 
 /* The one who asked first goes; the other gets the answer. */
@@ -189,7 +179,7 @@ AG_TEST_RUN(another_one_gets_the_answer_of_who_has_gone) {
         ag_ctx_enter(c);
         ag_go(look_up, "1.held.test", -ECANCELED, &wg);
     }
-    until(inside == 1);
+    eventually(inside == 1);
     ag_ctx_cancel(c);
     ag_wg_wait(&wg);
     ag_unref(c);
@@ -201,7 +191,7 @@ AG_TEST_RUN(another_one_gets_the_answer_of_who_has_gone) {
     gate = true;
     ag_wg_wait(&wg);
     ag_check_int(asked, 1);
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
 }
 
 /* --- Sharing. --- */
@@ -211,10 +201,10 @@ AG_TEST_RUN(equal_names_share_one_question) {
     ag_wg_add(&wg, 20);
     for (int i = 0; i < 20; i++)
         ag_go(look_up, "1.held.test", 2, &wg);
-    until(ag_count() == 22 && inside == 1);
+    eventually(ag_count() == 22 && inside == 1);
     gate = true;
     ag_wg_wait(&wg);
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
     /* Who came late may have asked again, but not while one was under way. */
     ag_check_int(inside_max, 1);
     int before = asked;
@@ -250,7 +240,7 @@ AG_TEST_RUN(dials_to_several_ports_share_one_question) {
         ag_go(dial, "5.held.test:80", -ECANCELED, &wg);
         ag_go(dial, "5.held.test:443", -ECANCELED, &wg);
     }
-    until(inside == 1 && ag_count() == 4);
+    eventually(inside == 1 && ag_count() == 4);
     for (int i = 0; i < 50; i++)
         ag_yield();
     ag_check_int(asked, 1);
@@ -274,13 +264,13 @@ static int main_bounded(void *arg) {
     ag_wg_add(&wg, NAMES);
     for (int i = 0; i < NAMES - 2; i++)
         ag_go(look_up, names[i], 2, &wg);
-    until(inside == BOUND && ag_count() == 1 + NAMES - 2 + BOUND);
+    eventually(inside == BOUND && ag_count() == 1 + NAMES - 2 + BOUND);
     {
         ag_ctx_enter(c);
         for (int i = NAMES - 2; i < NAMES; i++)
             ag_go(look_up, names[i], -ECANCELED, &wg);
     }
-    until(ag_count() == 1 + NAMES + BOUND);
+    eventually(ag_count() == 1 + NAMES + BOUND);
     for (int i = 0; i < 50; i++)
         ag_yield();
     ag_check_int(inside, BOUND);
@@ -290,7 +280,7 @@ static int main_bounded(void *arg) {
     ag_check_int(inside_max, BOUND);
     ag_check_int(asked, NAMES - 2);
     ag_unref(c);
-    until(ag_count() == 1);
+    eventually(ag_count() == 1);
     return 0;
 }
 AG_TEST(no_more_are_asked_at_once_than_the_bound) {
@@ -311,7 +301,7 @@ static int main_leaves_a_question(void *arg) {
     expect("3.fast.test", "10.0.0.3");
     ag_wg_add(&wg, 1);
     ag_go(look_up, "1.held.test", 2, &wg); /* dropped where it stands */
-    until(inside == 1);
+    eventually(inside == 1);
     return 0;
 }
 static int main_asks_again(void *arg) {

@@ -16,16 +16,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define until(cond)                                                                                \
-    do {                                                                                           \
-        ag_time until_end = ag_now() + 20 * AG_SEC * ag_test_slow();                               \
-        while (!(cond)) {                                                                          \
-            if (ag_now() > until_end)                                                              \
-                ag_fail("never true: %s", #cond);                                                  \
-            ag_sleep(AG_MS / 4);                                                                   \
-        }                                                                                          \
-    } while (0)
-
 static bool has_ip6(void) {
     int fd = socket(AF_INET6, SOCK_STREAM, 0);
     ag__addr a;
@@ -165,7 +155,7 @@ AG_TEST_RUN(a_close_wakes_all_who_accept_and_frees_the_port) {
             ag_sleep(AG_MS / 2);
         ag_check_int(ag_listener_close(l), 0);
         for (int k = 0; k < MANY; k++) {
-            until(results[k] != 0);
+            eventually(results[k] != 0);
             ag_check_int(results[k], -ECANCELED - 1000);
         }
         ag_check_int(ag_listen("tcp", addr, &next), 0);
@@ -202,12 +192,12 @@ AG_TEST_RUN(without_descriptors_accept_fails_and_goes_on_later) {
     close(spare);
     /* One that waits already gets the error, too. */
     ag_go(accept_one, l, &result);
-    until(result == 0);
+    eventually(result == 0);
     ag_sleep(2 * AG_MS);
     none.rlim_cur = (rlim_t)spare + 1;
     setrlimit(RLIMIT_NOFILE, &none);
     ag_check_int(ag_dial("tcp", ag_listener_addr(l), &a[0]), 0);
-    until(result != 0);
+    eventually(result != 0);
     ag_check_int(result, -EMFILE - 1000);
     ag_check_int(ag_dial("tcp", ag_listener_addr(l), &a[1]), -EMFILE);
     ag_check_int(ag_accept(l, &b), -EMFILE);

@@ -13,6 +13,7 @@
 #include "ag_test.h"
 #include <aglet.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -26,16 +27,14 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* Waits until `cond` holds; fails after a bound that no healthy run comes near. */
-#define eventually(cond)                                                                           \
-    do {                                                                                           \
-        ag_time eventually_end = ag_now() + 20 * AG_SEC * ag_test_slow();                          \
-        while (!(cond)) {                                                                          \
-            if (ag_now() > eventually_end)                                                         \
-                ag_fail("never true: %s", #cond);                                                  \
-            ag_sleep(AG_MS / 4);                                                                   \
-        }                                                                                          \
-    } while (0)
+static inline int names_in(const char *folder) {
+    DIR *d = opendir(folder);
+    int n = -2; /* . and .. */
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
 
 /* The words between [ and ] or , of `goroutine ID … [state, …]:`; "" when there is none. */
 static inline const char *state_of(int64_t id, char buf[64]) {

@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deferred calls: every way out of a block, order, arguments, and what skips them. `note` writes
- * letters into a text, so that the order of what ran is one string to compare.
+ * Deferred calls: every way out of a block, order, arguments, and what skips them.
  */
-#include "common.h"
+#include "notes.h"
 
 #include <setjmp.h>
-
-static char notes[256];
-
-static void note(int letter) {
-    size_t n = strlen(notes);
-    ag_check(n + 1 < sizeof notes);
-    notes[n] = (char)letter;
-    notes[n + 1] = 0;
-}
-
-static void check_notes(const char *expected) {
-    ag_check_str(notes, expected);
-    notes[0] = 0;
-}
 
 /* ---- Every way out of a block --------------------------------------------------------------- */
 

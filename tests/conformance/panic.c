@@ -3,21 +3,7 @@
  * Panics: try, recover, what runs, what is carried. What an unrecovered panic prints is in
  * panic_text.c.
  */
-#include "common.h"
-
-static char notes[256];
-
-static void note(int letter) {
-    size_t n = strlen(notes);
-    ag_check(n + 1 < sizeof notes);
-    notes[n] = (char)letter;
-    notes[n + 1] = 0;
-}
-
-static void check_notes(const char *expected) {
-    ag_check_str(notes, expected);
-    notes[0] = 0;
-}
+#include "notes.h"
 
 /* The text of the panic that a deferred call recovered, or "none". */
 static char recovered[4][256];

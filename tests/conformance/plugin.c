@@ -3,23 +3,9 @@
  * Code in a library that is opened with dlopen and closed again (plugin/deferring.c). Program and
  * library share the runtime, so this program is linked with libaglet.so.
  */
-#include "common.h"
+#include "notes.h"
 
 #include <dlfcn.h>
-
-static char notes[64];
-
-static void note(int letter) {
-    size_t n = strlen(notes);
-    ag_check(n + 1 < sizeof notes);
-    notes[n] = (char)letter;
-    notes[n + 1] = 0;
-}
-
-static void check_notes(const char *expected) {
-    ag_check_str(notes, expected);
-    notes[0] = 0;
-}
 
 /* It lies beside this program. */
 static void *open_library(void) {

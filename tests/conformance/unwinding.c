@@ -4,17 +4,9 @@
  * ag_exit with both. Go's rules: the newest way out wins, but a recovered panic never stops an
  * ag_goexit; every deferred call runs once.
  */
-#include "common.h"
+#include "notes.h"
 
-static char notes[64];
 static atomic_int after;
-
-static void note(int letter) {
-    size_t n = strlen(notes);
-    ag_check(n + 1 < sizeof notes);
-    notes[n] = (char)letter;
-    notes[n + 1] = 0;
-}
 
 static void note_recovered(void) {
     note(ag_recover() ? 'R' : '-');

@@ -10,6 +10,9 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+/* Under load a thousand take their time. */
+#define AG_TEST_PATIENCE 40
+#define AG_TEST_LOOK_AGAIN AG_MS
 #include "ag_test.h"
 #include <aglet.h>
 
@@ -40,17 +43,6 @@ static inline int live_at_most(int n) {
 #endif
     return n;
 }
-
-/* Waits until `cond` holds, with a bound. */
-#define eventually(cond)                                                                           \
-    do {                                                                                           \
-        ag_time eventually_end = ag_now() + 40 * AG_SEC * ag_test_slow();                          \
-        while (!(cond)) {                                                                          \
-            if (ag_now() > eventually_end)                                                         \
-                ag_fail("never true: %s", #cond);                                                  \
-            ag_sleep(AG_MS);                                                                       \
-        }                                                                                          \
-    } while (0)
 
 /* A small generator of its own for every goroutine, so that runs differ by schedule only. */
 struct dice {
