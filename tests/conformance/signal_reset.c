@@ -129,6 +129,25 @@ AG_TEST_DEATH(after_a_reset_the_default_action_is_back, 128 + SIGHUP, "reset") {
     ag_run(main_resets, NULL);
 }
 
+/* The system keeps an ignored signal while the first thread blocks it; the reset must not free it.
+ */
+static int main_is_sent_what_it_ignores(void *arg) {
+    (void)arg;
+    ag_notify_ignore(SIGHUP);
+    kill(getpid(), SIGHUP);
+    ag_notify_reset(SIGHUP);
+    return 0;
+}
+AG_TEST(what_came_while_it_was_ignored_is_gone_after_a_reset) {
+    sigset_t hup, pending;
+    sigemptyset(&hup);
+    sigaddset(&hup, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &hup, NULL);
+    ag_check_int(ag_run(main_is_sent_what_it_ignores, NULL), 0);
+    sigpending(&pending);
+    ag_check(!sigismember(&pending, SIGHUP));
+}
+
 /* Ignore: if they are received, nothing happens; it undoes prior calls of Notify. */
 AG_TEST_RUN(what_is_ignored_does_nothing) {
     ag_chan(int) c = ag_make(int, 4), witness = ag_make(int, 4);

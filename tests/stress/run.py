@@ -13,6 +13,7 @@ library, and run. Its first lines say what must come out:
     // valgrind: TEXT    under valgrind a report that contains TEXT, of this file
     // clean: KINDS      under these no report, and exit status 0
     // procs: N          run with AGLET_PROCS=N
+    // locals: stack     run with the locals on goroutines' stacks under AddressSanitizer, too
 
 Valgrind is what AG_TEST_EXEC says, in a build without a sanitizer. With neither all are skipped.
 """
@@ -27,7 +28,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent.parent / "include"
 SOURCE = HERE.parent.parent / "src"
-MARK = re.compile(r"^// (thread|self|address|valgrind|clean|procs): (.+)$", re.M)
+MARK = re.compile(r"^// (thread|self|address|valgrind|clean|procs|locals): (.+)$", re.M)
 REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error:|^==\d+== ",
                     re.M)
 FLAGS = {"thread": ["-fsanitize=thread", "-DAG_TSAN=1"],
@@ -54,8 +55,9 @@ def build_program(suite, build, source, out):
 
 
 def run_program(suite, program, marks):
-    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1",
-               TSAN_OPTIONS="exitcode=66")
+    elsewhere = 0 if marks.get("locals") == "stack" else 1
+    env = dict(os.environ, TSAN_OPTIONS="exitcode=66",
+               ASAN_OPTIONS=f"detect_leaks=0:detect_stack_use_after_return={elsewhere}")
     if "procs" in marks:
         env["AGLET_PROCS"] = marks["procs"]
     command = [str(program)]

@@ -11,7 +11,8 @@
  *
  * ThreadSanitizer keeps a signal back until the thread makes a call that it knows; a thread that
  * sleeps in the runtime never does. So there the action is set past it: our handler touches
- * atomics only.
+ * atomics only. A thread that has only just begun and that it does not know yet passes the signal
+ * on: instrumented code would crash there.
  */
 #include "os/sig.h"
 #include "base/base.h"
@@ -19,6 +20,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if AG__TSAN && defined(__GLIBC__)
@@ -33,6 +35,18 @@ enum { CAUGHT = 1, IGNORED = 2 };
 static uint8_t ours[AG__SIG_MAX + 1]; /* Guarded by the caller's lock: CAUGHT, IGNORED. */
 static struct sigaction before[AG__SIG_MAX + 1]; /* Likewise: from before ours was not 0. */
 static void (*caught_by)(int);                   /* Constant after the first catch. */
+
+#if AG__TSAN
+static AG__NO_SANITIZE void catch_or_pass_on(int sig) {
+    if (__tsan_get_current_fiber())
+        caught_by(sig);
+    else
+        syscall(SYS_kill, getpid(), sig);
+}
+#define CATCHER catch_or_pass_on
+#else
+#define CATCHER caught_by
+#endif
 
 int ag__sig_quit(void) {
     return SIGQUIT;
@@ -86,14 +100,14 @@ static void (*ignore_by(int sig))(int) {
 
 int ag__sig_catch(int sig, void (*fn)(int sig)) {
     caught_by = fn;
-    int r = set(sig, fn);
+    int r = set(sig, CATCHER);
     if (r == 0)
         ours[sig] |= CAUGHT;
     return r;
 }
 
 void ag__sig_release(int sig) {
-    if (is_still(sig, caught_by)) {
+    if (is_still(sig, CATCHER)) {
         if (ours[sig] & IGNORED)
             set(sig, ignore_by(sig));
         else
@@ -109,9 +123,13 @@ int ag__sig_ignore(int sig) {
     return r;
 }
 
+/* While the first thread blocks a signal, as glibc lets it during a pthread_create, the system
+ * keeps one that is ignored; it throws away what it kept when it is told once more to ignore it. */
 void ag__sig_unignore(int sig) {
-    if (ours[sig] == IGNORED && is_still(sig, ignore_by(sig)))
+    if (ours[sig] == IGNORED && is_still(sig, ignore_by(sig))) {
+        set(sig, ignore_by(sig));
         put_back(sig);
+    }
     ours[sig] &= ~IGNORED;
 }
 

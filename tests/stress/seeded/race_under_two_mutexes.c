@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Each has a lock, but not the same. */
 // thread: data race
+// procs: 1
 #include <aglet.h>
 
 int shared; /* not static: a variable that nobody reads would be gone */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A timer's function and the one that started it. */
 // thread: data race
+// procs: 1
 #include <aglet.h>
 
 int shared; /* not static: a variable that nobody reads would be gone */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The creator goes on writing what it has handed to the goroutine. */
 // thread: data race
+// procs: 1
 #include <aglet.h>
 
 static void read_it(const int *p, ag_wg *wg) {

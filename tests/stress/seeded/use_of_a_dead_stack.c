@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A goroutine leaves a pointer to its local variable behind and ends. */
-// address: AddressSanitizer
+/* A goroutine leaves a pointer to its local variable behind and ends. (Elsewhere the variable would
+ * lie in pages that are unmapped then, and perhaps soon another's.) */
+// address: use-after-poison
+// locals: stack
 // valgrind: Invalid write of size 4
 #include <aglet.h>
 
