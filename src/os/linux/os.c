@@ -194,7 +194,8 @@ void ag__os_futex_wait(_Atomic uint32_t *word, uint32_t expect, int64_t timeout_
     errno = saved;
 }
 
-void ag__os_futex_wake(_Atomic uint32_t *word, int count) {
+/* Called by signal handlers, too, which are not watched. */
+AG__NO_SANITIZE void ag__os_futex_wake(_Atomic uint32_t *word, int count) {
     int saved = errno;
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
     errno = saved;

@@ -11,8 +11,8 @@
  *
  * ThreadSanitizer keeps a signal back until the thread makes a call that it knows; a thread that
  * sleeps in the runtime never does. So there the action is set past it: our handler touches
- * atomics only. A thread that has only just begun and that it does not know yet passes the signal
- * on: instrumented code would crash there.
+ * atomics only, and is not watched. A thread that has only just begun and that it does not know
+ * yet passes the signal on: calls that it intercepts, as that for the clock, would crash there.
  */
 #include "os/sig.h"
 #include "base/base.h"
@@ -137,9 +137,9 @@ bool ag__sig_is_ignored(int sig) {
     return is_still(sig, SIG_IGN);
 }
 
-void ag__sig_resend(int sig) {
+AG__NO_SANITIZE void ag__sig_resend(int sig) {
     int saved = errno;
-    kill(getpid(), sig);
+    syscall(SYS_kill, getpid(), sig);
     errno = saved;
 }
 
