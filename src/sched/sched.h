@@ -71,6 +71,8 @@ ag__m *ag__park(ag__m *m, int reason, const void *object, ag__lock *lock);
 /* The same; after(g, arg) runs after the switch, instead of releasing a lock. */
 ag__m *ag__park_after(ag__m *m, int reason, const void *object, void (*after)(ag__g *, void *),
                       void *arg);
+/* A parked G now waits for another object: its waiter was moved there, whose locks are held. */
+void ag__park_moved(ag__g *g, int reason, const void *object);
 /* Makes a parked G runnable; it runs next on this P, if there is one. */
 void ag__ready(ag__m *m, ag__g *g);
 

@@ -194,6 +194,11 @@ ag__m *ag__park(ag__m *m, int reason, const void *object, ag__lock *lock) {
     return park(m, reason, object, lock, NULL, NULL);
 }
 
+void ag__park_moved(ag__g *g, int reason, const void *object) {
+    atomic_store_explicit(&g->reason, (uint8_t)reason, AG__RLX);
+    atomic_store_explicit(&g->wait_object, object, AG__RLX);
+}
+
 ag__m *ag__park_after(ag__m *m, int reason, const void *object, void (*after)(ag__g *, void *),
                       void *arg) {
     return park(m, reason, object, NULL, after, arg);

@@ -5,13 +5,17 @@
  * A waiter is in the list before it gives the mutex back, so a signal that comes as soon as
  * somebody else has the mutex finds it. It may not have parked yet: then it learns from `woken`
  * that it need not.
+ *
+ * All who are woken need the mutex, which only one can have. So those who could not have it yet are
+ * not woken, but moved into its line: each unlock wakes the next.
  */
 #include "sync/sync.h"
 
 struct waiter {
     struct waiter *next;
-    ag__g *g;
-    bool parked, woken; /* Guarded by the condition's lock. */
+    ag_mutex *mutex;
+    struct ag__mutex_waiter in_line; /* .g is set when it parks */
+    bool parked, woken;              /* Guarded by the condition's lock. */
 };
 
 struct cond {
@@ -50,7 +54,7 @@ static AG__COLD void take_out(struct cond *c, const struct waiter *w) {
 
 void ag_cond_wait(ag_cond *cond, ag_mutex *mutex) {
     struct cond *c = (struct cond *)cond;
-    struct waiter w = {NULL, NULL, false, false};
+    struct waiter w = {.mutex = mutex};
     void *pc = __builtin_return_address(0);
     link_last(c, &w);
     if (AG__UNLIKELY(ag__checks))
@@ -64,7 +68,7 @@ void ag_cond_wait(ag_cond *cond, ag_mutex *mutex) {
     if (w.woken) {
         ag__lock_release(&c->lock);
     } else {
-        w.g = m->g;
+        w.in_line.g = m->g;
         w.parked = true;
         m = ag__park(m, AG__WAIT_COND, c, &c->lock);
     }
@@ -72,9 +76,27 @@ void ag_cond_wait(ag_cond *cond, ag_mutex *mutex) {
     AG__HB_ACQUIRE(c);
     if (AG__UNLIKELY(ag__checks))
         ag__check_before((ag__biased *)mutex, true, pc);
-    ag__mutex_lock(mutex);
+    ag__mutex_lock_woken(mutex, &w.in_line);
     if (AG__UNLIKELY(ag__checks))
         ag__check_locked((ag__biased *)mutex, true, pc);
+}
+
+/* Moves the first of the list and those behind it who need the same mutex, or wakes them. Returns
+ * the rest. */
+static struct waiter *move(ag__m *m, struct waiter *list) {
+    ag_mutex *mutex = list->mutex;
+    struct ag__mutex_waiter *line = NULL, **end = &line, *w;
+    for (; list && list->mutex == mutex; list = list->next) {
+        *end = &list->in_line;
+        end = &list->in_line.next;
+    }
+    *end = NULL;
+    line = ag__mutex_move(mutex, line);
+    while ((w = line) != NULL) {
+        line = w->next; /* before ready: it lives on the woken stack */
+        ag__ready(m, w->g);
+    }
+    return list;
 }
 
 static void wake(struct cond *c, bool all) {
@@ -95,10 +117,8 @@ static void wake(struct cond *c, bool all) {
     }
     *end = NULL;
     ag__lock_release(&c->lock);
-    while ((w = list) != NULL) {
-        list = w->next; /* before ready: it lives on the woken stack */
-        ag__ready(m, w->g);
-    }
+    while (list)
+        list = move(m, list);
     ag__leave(m);
 }
 

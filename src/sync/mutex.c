@@ -29,16 +29,9 @@ enum { LOCKED = 1, WAITING = 2, WOKEN = 4, STARVING = 8 };
 struct mutex {
     ag__biased word;
     ag__g *_Atomic owner;
-    struct waiter *head, *tail; /* Guarded by word.lock. */
+    struct ag__mutex_waiter *head, *tail; /* Guarded by word.lock. */
 };
 _Static_assert(sizeof(struct mutex) == sizeof(ag_mutex), "ag_mutex holds a struct mutex");
-
-struct waiter {
-    struct waiter *next;
-    ag__g *g;
-    int64_t since;
-    bool handed; /* Guarded by word.lock until woken: nobody else may take it. */
-};
 
 static inline uint32_t state_of(const struct mutex *x) {
     return ag__state_of(&x->word);
@@ -98,14 +91,14 @@ static inline void own(struct mutex *x) {
     atomic_store_explicit(&x->owner, ag__m_now()->g, memory_order_relaxed);
 }
 
-static void link_first(struct mutex *x, struct waiter *w) {
+static void link_first(struct mutex *x, struct ag__mutex_waiter *w) {
     w->next = x->head;
     x->head = w;
     if (!x->tail)
         x->tail = w;
 }
 
-static void link_last(struct mutex *x, struct waiter *w) {
+static void link_last(struct mutex *x, struct ag__mutex_waiter *w) {
     w->next = NULL;
     if (x->tail)
         x->tail->next = w;
@@ -114,8 +107,8 @@ static void link_last(struct mutex *x, struct waiter *w) {
     x->tail = w;
 }
 
-static struct waiter *unlink_first(struct mutex *x) {
-    struct waiter *w = x->head;
+static struct ag__mutex_waiter *unlink_first(struct mutex *x) {
+    struct ag__mutex_waiter *w = x->head;
     if (w && !(x->head = w->next))
         x->tail = NULL;
     return w;
@@ -167,7 +160,7 @@ static bool take_or_announce(struct mutex *x, bool again, bool starving) {
 }
 
 /* It was handed to us: lock it, and end the starvation if it is over. */
-static void take_handed(struct mutex *x, const struct waiter *w) {
+static void take_handed(struct mutex *x, const struct ag__mutex_waiter *w) {
     ag__m *m = ag__enter();
     ag__lock_acquire(&x->word.lock);
     bool last = x->head == NULL;
@@ -179,15 +172,15 @@ static void take_handed(struct mutex *x, const struct waiter *w) {
     ag__leave(m);
 }
 
-static AG__COLD void lock_slow(struct mutex *x) {
-    struct waiter w = {.since = 0};
-    for (bool again = false;; again = true) {
+/* `again`: w was woken to compete. */
+static AG__COLD void lock_slow(struct mutex *x, struct ag__mutex_waiter *w, bool again) {
+    for (;; again = true) {
         if (!again && spin(x))
             return;
         int64_t now = ag__os_now();
-        bool starving = again && now - w.since > STARVING_NS;
-        if (w.since == 0)
-            w.since = now;
+        bool starving = again && now - w->since > STARVING_NS;
+        if (w->since == 0)
+            w->since = now;
         ag__m *m = ag__enter();
         ag__lock_acquire(&x->word.lock);
         if (take_or_announce(x, again, starving)) {
@@ -195,16 +188,16 @@ static AG__COLD void lock_slow(struct mutex *x) {
             ag__leave(m);
             return;
         }
-        w.g = m->g;
-        w.handed = false;
+        w->g = m->g;
+        w->handed = false;
         if (again)
-            link_first(x, &w);
+            link_first(x, w);
         else
-            link_last(x, &w);
+            link_last(x, w);
         m = ag__park(m, AG__WAIT_MUTEX, x, &x->word.lock);
         ag__leave(m);
-        if (w.handed) {
-            take_handed(x, &w);
+        if (w->handed) {
+            take_handed(x, w);
             return;
         }
     }
@@ -213,8 +206,10 @@ static AG__COLD void lock_slow(struct mutex *x) {
 static inline void lock(struct mutex *x) {
     if (take_biased(x))
         return;
-    if (AG__UNLIKELY(!take(x)))
-        lock_slow(x);
+    if (AG__UNLIKELY(!take(x))) {
+        struct ag__mutex_waiter w = {.since = 0};
+        lock_slow(x, &w, false);
+    }
     own(x);
 }
 
@@ -240,7 +235,7 @@ static AG__COLD void wake_first(struct mutex *x, bool starving) {
     const uint32_t others = starving ? 0 : LOCKED | WOKEN | STARVING;
     ag__m *m = ag__enter();
     ag__lock_acquire(&x->word.lock);
-    struct waiter *w = NULL;
+    struct ag__mutex_waiter *w = NULL;
     uint32_t s = state_of(x);
     while (x->head && !(s & others)) {
         uint32_t to = x->head->next ? s : s & ~(uint32_t)WAITING;
@@ -257,6 +252,38 @@ static AG__COLD void wake_first(struct mutex *x, bool starving) {
     if (g)
         ag__ready(m, g);
     ag__leave(m);
+}
+
+/* Under x->word.lock: announces waiters that are about to be appended, if x is locked or `more` of
+ * them come than the one who is woken to lock it. Tells whether it is locked. */
+static bool announce(struct mutex *x, bool more) {
+    uint32_t s = state_of(x);
+    while ((s & LOCKED || more) && !change(x, &s, s | WAITING)) {
+    }
+    return s & LOCKED;
+}
+
+struct ag__mutex_waiter *ag__mutex_move(ag_mutex *mutex, struct ag__mutex_waiter *list) {
+    struct mutex *x = (struct mutex *)mutex;
+    if (!ag__is_shared(&x->word))
+        return list;
+    int64_t now = ag__os_now();
+    struct ag__mutex_waiter *first = NULL, *next;
+    ag__lock_acquire(&x->word.lock);
+    if (!announce(x, list->next != NULL)) {
+        first = list;
+        list = list->next;
+        first->next = NULL;
+    }
+    for (struct ag__mutex_waiter *w = list; w; w = next) {
+        next = w->next;
+        w->since = now;
+        w->handed = false;
+        ag__park_moved(w->g, AG__WAIT_MUTEX, x);
+        link_last(x, w);
+    }
+    ag__lock_release(&x->word.lock);
+    return first;
 }
 
 /* False: it was not locked. */
@@ -278,6 +305,18 @@ static inline bool give(struct mutex *x) {
 
 void ag__mutex_lock(ag_mutex *mutex) {
     lock((struct mutex *)mutex);
+}
+void ag__mutex_lock_woken(ag_mutex *mutex, struct ag__mutex_waiter *w) {
+    struct mutex *x = (struct mutex *)mutex;
+    if (w->since == 0) {
+        lock(x);
+        return;
+    }
+    if (w->handed)
+        take_handed(x, w);
+    else
+        lock_slow(x, w, true);
+    own(x);
 }
 bool ag__mutex_try_lock(ag_mutex *mutex) {
     return try_lock((struct mutex *)mutex);

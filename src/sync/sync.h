@@ -14,6 +14,23 @@ void ag__mutex_lock(ag_mutex *mutex);
 bool ag__mutex_try_lock(ag_mutex *mutex);
 bool ag__mutex_give(ag_mutex *mutex); /* false: it was not locked */
 
+/* One who waits for a mutex: in its line, on the waiter's stack. */
+struct ag__mutex_waiter {
+    struct ag__mutex_waiter *next;
+    ag__g *g;
+    int64_t since; /* 0: it has not been in the line yet */
+    bool handed;   /* Guarded by the mutex's lock until woken: nobody else may take it. */
+};
+
+/*
+ * Lets goroutines wait for the mutex that are parked elsewhere: a list, with g set and since 0.
+ * They are appended to the line, in order, but for those that are returned and must be made ready:
+ * the first if the mutex is free, since nobody else would unlock it for them; all while the mutex
+ * is biased. Each goes on with ag__mutex_lock_woken when it wakes, until when the mutex lives.
+ */
+struct ag__mutex_waiter *ag__mutex_move(ag_mutex *mutex, struct ag__mutex_waiter *list);
+void ag__mutex_lock_woken(ag_mutex *mutex, struct ag__mutex_waiter *w);
+
 /*
  * Parks a goroutine that linked a waiter with claim `epoch` under `lock`, no longer than its
  * current context lives; who wakes it claims it first. Every wait of this floor that returns an
