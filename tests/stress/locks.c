@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Storms on mutexes, wait groups and once, by goroutines and threads, with short, long and
- * waiting critical sections.
+ * Storms on mutexes, conditions, wait groups and once, by goroutines and threads, with short, long
+ * and waiting critical sections.
  */
 #include "stress.h"
 
@@ -135,6 +135,58 @@ AG_TEST_RUN(philosophers_dine) {
     for (int i = 0; i < FORKS; i++)
         total += forks[i].plain;
     ag_check_int(total, 2L * FORKS * rounds);
+}
+
+/* ---- Conditions ----------------------------------------------------------------------------- */
+
+enum { TABLES = 3 };
+struct table {
+    struct account account;
+    int turn; /* guarded by its mutex */
+};
+
+static void await_turns(ag_cond *c, struct table *t, int turns, atomic_int *seen, ag_wg *wg) {
+    ag_mutex_lock(&t->account.mutex);
+    enter(&t->account);
+    for (int i = 0; i < turns; i++) {
+        while (t->turn == i) {
+            atomic_fetch_sub(&t->account.inside, 1);
+            ag_cond_wait(c, &t->account.mutex);
+            enter(&t->account);
+        }
+        atomic_fetch_add(seen, 1);
+    }
+    leave(&t->account);
+    ag_wg_done(wg);
+}
+
+/* One condition, several mutexes, which others use, too; the broadcast with and without one. */
+AG_TEST_RUN(broadcasts_to_those_who_need_several_mutexes) {
+    enum { WAITERS = 60, USERS = 2 };
+    int turns = scaled(300);
+    static struct table tables[TABLES];
+    static ag_cond c;
+    atomic_int seen = 0;
+    ag_wg wg = AG_WG_INIT;
+    memset(tables, 0, sizeof tables);
+    ag_wg_add(&wg, WAITERS + USERS * TABLES);
+    for (int i = 0; i < WAITERS; i++)
+        ag_go(await_turns, &c, &tables[i % 7 % TABLES], turns, &seen, &wg);
+    for (int i = 0; i < USERS * TABLES; i++)
+        ag_go(use, &tables[i % TABLES].account, turns * 10, i, &wg);
+    for (int i = 1; i <= turns; i++) {
+        for (int k = 0; k < TABLES; k++) {
+            ag_mutex_lock(&tables[k].account.mutex);
+            tables[k].turn++;
+            if (k == TABLES - 1 && i % 2)
+                ag_cond_broadcast(&c);
+            ag_mutex_unlock(&tables[k].account.mutex);
+        }
+        if (i % 2 == 0)
+            ag_cond_broadcast(&c);
+        eventually(atomic_load(&seen) == i * WAITERS);
+    }
+    ag_wg_wait(&wg);
 }
 
 /* ---- Wait groups ---------------------------------------------------------------------------- */
