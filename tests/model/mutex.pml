@@ -27,14 +27,27 @@
  * lock, LOCKED included. Then the last owner may free the mutex although others had to wait, and
  * this is checked, too. With the unlock above (FREED) wake_first may still be on its way.
  *
+ * MOVES: beside them a condition. Between two sections a goroutine may sleep on it; who owns the
+ * mutex may wake all sleepers, and each does when it has finished. They need the mutex: of a shared
+ * one all are linked if it is LOCKED; else the first is woken, and the rest is linked. WAITING is
+ * set with it.
+ *
  * Negative controls: NO_HEAVY, NO_WAIT_OUT (the section of the biased processor is not waited
  * for), NO_RECHECK (the bias is not looked at again after the light fence), SHARED_EARLY (bias is
  * SHARED before that section is over), KEEP_WOKEN (a woken waiter leaves WOKEN set), HAND_TWICE
  * (wake_first goes by what is STARVING now: it hands over although the unlock that called it gave
  * the mutex up, and it may have been handed over already), BARGE (newcomers ignore STARVING),
- * FORGET (WAITING is cleared although somebody is still linked), FREED.
+ * FORGET (WAITING is cleared although somebody is still linked), FREED; of MOVES: MOVE_ALL (also
+ * the first, although the mutex is free), MOVE_QUIETLY (WAITING is not set).
  */
+#if defined MOVE_ALL || defined MOVE_QUIETLY
+#define MOVES
+#endif
+#ifdef MOVES
+#define ROUNDS 2
+#else
 #define ROUNDS 3
+#endif
 
 #define NTHREADS 3 /* 0 and 1 have the processors 0 and 1, 2 is foreign */
 #define STATE 0
@@ -142,6 +155,63 @@ inline RESUME() {
 #define TOUCH_BUFFERED() skip
 #endif
 
+#ifdef MOVES
+bool asleep[NTHREADS], moved[NTHREADS];
+byte awake = 3; /* those that will wake the sleepers */
+
+/* Takes g_ if it sleeps: it is linked, or made ready if the mutex is free and nobody was yet. */
+inline MOVE_ONE(g_) {
+    if
+    :: !(i & (1 << g_)) -> skip
+    :: (i & (1 << g_)) && (x || (mem[STATE] & LOCKED)) ->
+        moved[g_] = true;
+        LINK_LAST(g_);
+#ifndef MOVE_QUIETLY
+        mem[STATE] = mem[STATE] | WAITING
+#endif
+    :: (i & (1 << g_)) && !(x || (mem[STATE] & LOCKED)) -> x = 1 + g_
+    fi
+}
+
+/* `i` and `x` are 0 before and after. Who has `over` wakes nobody again. */
+inline WAKE_SLEEPERS(over) {
+    d_step {
+        i = asleep[0] + 2 * asleep[1] + 4 * asleep[2];
+        awake = awake + asleep[0] + asleep[1] + asleep[2] - over;
+        asleep[0] = false;
+        asleep[1] = false;
+        asleep[2] = false
+    };
+    if
+    :: i == 0 -> skip
+    :: i != 0 && LOAD(t, BIAS) != SHARED ->
+        d_step {
+            ready[0] = ready[0] || (i & 1);
+            ready[1] = ready[1] || (i & 2);
+            ready[2] = ready[2] || (i & 4);
+            i = 0
+        }
+    :: i != 0 && LOAD(t, BIAS) == SHARED ->
+        ACQUIRE(t, LOCK);
+        d_step { CAN_LOCK(t) ->
+#ifdef MOVE_ALL
+            x = 4;
+#endif
+            MOVE_ONE(0);
+            MOVE_ONE(1);
+            MOVE_ONE(2);
+            i = 0
+        };
+        RELEASE(t, LOCK);
+        if
+        :: x == 0 || x == 4 -> skip
+        :: x != 0 && x != 4 -> ready[x - 1] = true
+        fi;
+        x = 0
+    fi
+}
+#endif
+
 #ifdef BARGE
 #define KEEPS_OUT LOCKED
 #else
@@ -209,6 +279,9 @@ slow:
     RELEASE(t, LOCK); /* by the code that runs next on the thread */
     LEAVE_THREAD();
     RESUME();
+#ifdef MOVES
+woken:
+#endif
     again = true;
     if
     :: !handed[g] -> goto slow
@@ -228,6 +301,13 @@ own:
     STORE(t, DATA, x + 1);
     x = 0;
     MOVE();
+#ifdef MOVES
+    if
+    :: goto owned
+    :: goto wake
+    fi;
+owned:
+#endif
     atomic { owners--; left--; last = left == 0 };
 
     if
@@ -333,8 +413,26 @@ next:
     n++;
     if
     :: n < ROUNDS -> goto lock
-    :: n == ROUNDS -> atomic { LEAVE_THREAD(); finished++ }
-    fi
+#ifdef MOVES
+    :: atomic { n < ROUNDS && awake > 1 -> awake--; asleep[g] = true };
+        LEAVE_THREAD();
+        RESUME();
+        if
+        :: moved[g] -> moved[g] = false; goto woken
+        :: !moved[g] -> goto lock
+        fi
+#endif
+    :: n == ROUNDS -> skip
+    fi;
+#ifdef MOVES
+wake:
+    WAKE_SLEEPERS(n == ROUNDS);
+    if
+    :: n < ROUNDS -> goto owned
+    :: n == ROUNDS -> skip
+    fi;
+#endif
+    atomic { LEAVE_THREAD(); finished++ }
 }
 
 init {

@@ -23,7 +23,7 @@ wake    plain FULL_FENCES TWICE       : NO_HEAVY NO_CHAIN_FENCE NO_CHAIN NO_RETR
 wake                                  : TAKE_BACK_QUIETLY NO_BREAK
 park    plain                         : UNLOCK_EARLY NO_EPOCH NO_CLAIM ARM_EARLY NO_UNLINK
 mutex   plain FULL_FENCES WAKE_LOCKED : NO_HEAVY NO_WAIT_OUT NO_RECHECK SHARED_EARLY KEEP_WOKEN
-mutex                                 : HAND_TWICE BARGE FORGET FREED
+mutex   MOVES                         : HAND_TWICE BARGE FORGET FREED MOVE_ALL MOVE_QUIETLY
 rwmutex plain                         : NO_GRANT NO_DEBT KEEP_COUNT BARGE EARLY
 netpoll plain                         : KEEP_DEADLINE KEEP_TIMER KEEP_CLOSING CLEAR_READY
 netpoll                               : CLEAR_WISH STORE_WHO
