@@ -20,14 +20,17 @@
  *
  * `next` of another P is robbed only if it lay there for STEAL_NEXT_NS while that P made no
  * step: a goroutine there usually runs within the microsecond. And a P that was robbed is left
- * alone for ROB_REST times as long as that took: the heavy fence costs both sides microseconds, in
- * a virtual machine tens of them, and a loot that is used up sooner was not worth it.
+ * alone, for ROB_REST_FLOWING times as long as that took while it makes steps, else for ROB_REST
+ * times: the heavy fence costs both sides microseconds, in a virtual machine tens of them, and a
+ * loot that is used up sooner was not worth it. Left alone is not looked at, too: each look takes
+ * the lines of the queue away from its thread.
  */
 #include "sched/inner.h"
 #include "sched/procs.h"
 
 enum { STEAL_NEXT_NS = 30000, GRAB_SPINS = 2000 };
-enum { ROB_REST = 4, ROB_REST_MAX_NS = 500000 };
+enum { ROB_REST = 4, ROB_REST_FLOWING = 40, ROB_REST_MAX_NS = 500000, REST_LOOK_NS = 5000 };
+enum { COARSE_NS = 20000 };
 
 /* --- Queues. --- */
 
@@ -103,8 +106,45 @@ struct search {
     struct {
         uint32_t tick;
         int64_t since;
+        int64_t looked;
     } seen[AG__SIZE(16, 2)];
 };
+
+static inline int slot_of(const struct search *s, const ag__p *v) {
+    return v->index % (int)(sizeof s->seen / sizeof *s->seen);
+}
+
+static bool next_is_old(struct search *s, ag__p *v) {
+    int slot = slot_of(s, v);
+    uint32_t tick = atomic_load_explicit(&v->tick, AG__RLX);
+    if (s->seen[slot].since == 0 || s->seen[slot].tick != tick) {
+        s->seen[slot].tick = tick;
+        s->seen[slot].since = s->now;
+        return false;
+    }
+    return s->now - s->seen[slot].since > STEAL_NEXT_NS;
+}
+
+/* Whether v is left alone. Its queue, which its thread writes all the time, is hardly looked at
+ * meanwhile; if there is something in it, the search goes on until the rest is over. */
+static bool rests(struct search *s, ag__p *v) {
+    int64_t until = atomic_load_explicit(&v->rests_flowing, AG__RLX);
+    if (s->now >= until)
+        return false;
+    int64_t *looked = &s->seen[slot_of(s, v)].looked;
+    if (s->now - *looked <= REST_LOOK_NS)
+        return true;
+    *looked = s->now;
+    if (next_is_old(s, v) && s->now >= atomic_load_explicit(&v->rests_until, AG__RLX))
+        return false;
+    if (s->end < until && (ag__rq_len(v) || atomic_load_explicit(&v->next, AG__RLX)))
+        s->end = until;
+    return true;
+}
+
+static int64_t at_most(int64_t rest) {
+    return rest < ROB_REST_MAX_NS ? rest : ROB_REST_MAX_NS;
+}
 
 /* Robs half of v's queue, and its `next` if take_next. Returns one, the rest goes to p. */
 static ag__g *rob(struct search *s, ag__p *p, ag__p *v, bool take_next) {
@@ -112,12 +152,6 @@ static ag__g *rob(struct search *s, ag__p *p, ag__p *v, bool take_next) {
     uint32_t n = 0, expect = 0;
     if (ag__rq_len(v) == 0 && !(take_next && atomic_load_explicit(&v->next, AG__RLX)))
         return NULL;
-    int64_t rests_until = atomic_load_explicit(&v->rests_until, AG__RLX);
-    if (s->now < rests_until) {
-        if (s->end < rests_until)
-            s->end = rests_until;
-        return NULL;
-    }
     if (!atomic_compare_exchange_strong_explicit(&v->thief, &expect, 1, memory_order_acquire,
                                                  memory_order_relaxed))
         return NULL;
@@ -137,9 +171,9 @@ static ag__g *rob(struct search *s, ag__p *p, ag__p *v, bool take_next) {
             loot[n++] = next;
         }
     }
-    int64_t now = ag__os_now(), rest = ROB_REST * (now - s->now);
-    rest = rest < ROB_REST_MAX_NS ? rest : ROB_REST_MAX_NS;
-    atomic_store_explicit(&v->rests_until, now + rest, AG__RLX);
+    int64_t now = ag__os_now(), took = now - s->now;
+    atomic_store_explicit(&v->rests_until, now + at_most(ROB_REST * took), AG__RLX);
+    atomic_store_explicit(&v->rests_flowing, now + at_most(ROB_REST_FLOWING * took), AG__RLX);
     atomic_store_explicit(&v->thief, 0, memory_order_release);
     if (n == 0)
         return NULL;
@@ -151,17 +185,6 @@ static ag__g *rob(struct search *s, ag__p *p, ag__p *v, bool take_next) {
     return loot[0];
 }
 
-static bool next_is_old(struct search *s, ag__p *v) {
-    int slot = v->index % (int)(sizeof s->seen / sizeof *s->seen);
-    uint32_t tick = atomic_load_explicit(&v->tick, AG__RLX);
-    if (s->seen[slot].since == 0 || s->seen[slot].tick != tick) {
-        s->seen[slot].tick = tick;
-        s->seen[slot].since = s->now;
-        return false;
-    }
-    return s->now - s->seen[slot].since > STEAL_NEXT_NS;
-}
-
 static ag__g *steal(ag__m *m, ag__p *p, struct search *s) {
     /* Acquire, here and below: so many are there. Partner: ag__procs_make. */
     uint32_t n = (uint32_t)atomic_load_explicit(&ag__s.p_made, memory_order_acquire);
@@ -170,7 +193,7 @@ static ag__g *steal(ag__m *m, ag__p *p, struct search *s) {
         ag__p *v = ag__s.p_all[at];
         if (v == p)
             continue;
-        ag__g *g = rob(s, p, v, next_is_old(s, v));
+        ag__g *g = rests(s, v) ? NULL : rob(s, p, v, next_is_old(s, v));
         if (g)
             return g;
         if (atomic_load_explicit(&v->heap.first, AG__RLX) <= s->now) {
@@ -544,7 +567,8 @@ static ag__g *search(ag__m *m, ag__p *p) {
         for (int i = 0; i < 20; i++)
             ag__cpu_pause();
         s.now = ag__os_now();
-        atomic_store_explicit(&ag__s.coarse_now, s.now, AG__RLX);
+        if (s.now - atomic_load_explicit(&ag__s.coarse_now, AG__RLX) > COARSE_NS)
+            atomic_store_explicit(&ag__s.coarse_now, s.now, AG__RLX);
     }
 }
 

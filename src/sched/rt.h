@@ -214,7 +214,8 @@ struct ag__p {
     _Atomic(ag__g *) ring[AG__RING];
 
     _Alignas(AG__CACHE_LINE) _Atomic uint32_t thief;
-    _Atomic int64_t rests_until; /* Relaxed; written by who holds `thief`: nobody robs it before. */
+    /* Relaxed; written by who holds `thief`: nobody robs it before, and while it makes steps. */
+    _Atomic int64_t rests_until, rests_flowing;
     ag__heap heap;
     /* The monitor's. */
     uint32_t seen_tick;
@@ -229,7 +230,9 @@ struct ag__sched {
     _Atomic uint32_t searching;                           /* Ms that look for work. */
     _Atomic uint32_t polling;                             /* 1: an M sleeps in the poller. */
     _Atomic int64_t poll_until;                           /* until when, at most */
-    _Atomic int64_t coarse_now;                           /* the monitor's clock */
+
+    /* The monitor's clock, which searching threads set, too. */
+    _Alignas(AG__CACHE_LINE) _Atomic int64_t coarse_now;
 
     _Alignas(AG__CACHE_LINE) ag__lock lock;
     _Atomic uint32_t queue_count; /* of the global queue; written under its lock */
