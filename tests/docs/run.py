@@ -8,7 +8,8 @@ docs/from-go/*.md each heading with a block of Go and one of C is a pair: both a
                   print the same, end with the same status and, if that is not 0, with the same
                   first line on stderr.
 docs/from-go.md   the last section names tests, which must be there.
-docs/tour.md      each block of C that is followed by a block of text is a program, and that is what
+docs/tour.md, docs/guide/*.md
+                  each block of C that is followed by a block of text is a program, and that is what
                   it prints. A line `…` stands for any lines.
 docs/guide/*.md   the tests and files of the paragraphs that begin with `Tests:` must be there.
 
