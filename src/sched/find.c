@@ -104,9 +104,9 @@ static ag__g *local_get(ag__p *p) {
 struct search {
     int64_t now, end;
     struct {
-        uint32_t tick;
-        int64_t since;
-        int64_t looked;
+        uint32_t tick;  /* the step that was seen last, */
+        int64_t since;  /* and when it was seen first */
+        int64_t looked; /* when it was looked at during a rest */
     } seen[AG__SIZE(16, 2)];
 };
 
@@ -114,6 +114,7 @@ static inline int slot_of(const struct search *s, const ag__p *v) {
     return v->index % (int)(sizeof s->seen / sizeof *s->seen);
 }
 
+/* Whether v has made no step for STEAL_NEXT_NS, as far as was seen. */
 static bool next_is_old(struct search *s, ag__p *v) {
     int slot = slot_of(s, v);
     uint32_t tick = atomic_load_explicit(&v->tick, AG__RLX);

@@ -214,7 +214,8 @@ struct ag__p {
     _Atomic(ag__g *) ring[AG__RING];
 
     _Alignas(AG__CACHE_LINE) _Atomic uint32_t thief;
-    /* Relaxed; written by who holds `thief`: nobody robs it before, and while it makes steps. */
+    /* Relaxed; written by who holds `thief`. Nobody robs it before `rests_until`, nor, while it
+     * makes steps, before `rests_flowing`. */
     _Atomic int64_t rests_until, rests_flowing;
     ag__heap heap;
     /* The monitor's. */

@@ -41,7 +41,7 @@ static AG__NO_SANITIZE void catch_or_pass_on(int sig) {
     if (__tsan_get_current_fiber())
         caught_by(sig);
     else
-        syscall(SYS_kill, getpid(), sig);
+        ag__sig_resend(sig);
 }
 #define CATCHER catch_or_pass_on
 #else
