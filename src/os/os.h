@@ -117,7 +117,8 @@ void ag__os_init(void);
 /* --- Crash handlers. ---
  * `on_fault(sig, fault address, ucontext)` runs on an alternate stack for SIGSEGV and SIGBUS;
  * true: handled (does not return to the fault), false: the action before is restored. Every
- * thread that runs goroutines needs an alternate stack. */
+ * thread that runs goroutines needs an alternate stack. `altstack_new` gives the calling thread one
+ * (NULL: there is no memory), `altstack_free` gives it back the one that it had. */
 typedef bool (*ag__os_fault_fn)(int sig, void *addr, void *context);
 int ag__os_fault_install(ag__os_fault_fn fn);
 void ag__os_fault_remove(void);

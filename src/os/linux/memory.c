@@ -205,6 +205,16 @@ static void fault_handler(int sig, siginfo_t *info, void *context) {
     sigaction(sig, sig == SIGSEGV ? &fault_before_segv : &fault_before_bus, NULL);
 }
 
+/* Ours may still be there, where it could not be removed; the one before it is still known. */
+static int take_fault(int sig, const struct sigaction *ours, struct sigaction *ret_before) {
+    struct sigaction before;
+    if (sigaction(sig, ours, &before) != 0)
+        return -errno;
+    if (!(before.sa_flags & SA_SIGINFO) || before.sa_sigaction != fault_handler)
+        *ret_before = before;
+    return 0;
+}
+
 int ag__os_fault_install(ag__os_fault_fn fn) {
     struct sigaction sa;
     memset(&sa, 0, sizeof sa);
@@ -213,11 +223,9 @@ int ag__os_fault_install(ag__os_fault_fn fn) {
     sigemptyset(&sa.sa_mask);
     fault_fn = fn;
     int saved = errno;
-    int r = sigaction(SIGSEGV, &sa, &fault_before_segv) == 0 ? 0 : -errno;
-    if (r == 0 && sigaction(SIGBUS, &sa, &fault_before_bus) != 0) {
-        r = -errno;
+    int r = take_fault(SIGSEGV, &sa, &fault_before_segv);
+    if (r == 0 && (r = take_fault(SIGBUS, &sa, &fault_before_bus)) != 0)
         sigaction(SIGSEGV, &fault_before_segv, NULL);
-    }
     fault_installed = r == 0;
     errno = saved;
     return r;
@@ -233,28 +241,34 @@ void ag__os_fault_remove(void) {
     errno = saved;
 }
 
-enum { ALTSTACK_BYTES = 64 * 1024 };
+/* The last bytes keep the stack that the thread had before: a sanitizer's, which takes away at the
+ * thread's end whatever it then finds set. */
+typedef struct altstack {
+    char bytes[64 * 1024 - sizeof(stack_t)];
+    stack_t before;
+} altstack;
 
 void *ag__os_altstack_new(void) {
     int saved = errno;
-    void *p =
-        mmap(NULL, ALTSTACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) {
-        errno = saved;
-        return NULL;
+    altstack *s =
+        mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (s == MAP_FAILED) {
+        s = NULL;
+    } else if (sigaltstack(&(stack_t){.ss_sp = s, .ss_size = sizeof s->bytes}, &s->before) != 0) {
+        munmap(s, sizeof *s);
+        s = NULL;
     }
-    stack_t ss = {.ss_sp = p, .ss_size = ALTSTACK_BYTES};
-    sigaltstack(&ss, NULL);
     errno = saved;
-    return p;
+    return s;
 }
 
+/* One that stays set is not unmapped: somebody else's memory may come to lie there. */
 void ag__os_altstack_free(void *stack) {
-    if (!stack)
+    altstack *s = stack;
+    if (!s)
         return;
     int saved = errno;
-    stack_t ss = {.ss_flags = SS_DISABLE};
-    sigaltstack(&ss, NULL);
-    munmap(stack, ALTSTACK_BYTES);
+    if (sigaltstack(&s->before, NULL) == 0)
+        munmap(s, sizeof *s);
     errno = saved;
 }
