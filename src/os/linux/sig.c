@@ -98,8 +98,16 @@ static void (*ignore_by(int sig))(int) {
     return sig == SIGCHLD ? SIG_DFL : SIG_IGN;
 }
 
+/* While the first thread blocks a signal, as glibc lets it during a pthread_create, the system
+ * keeps one that is ignored; it throws away what it kept when it is told once more to ignore it. */
+static void throw_away(int sig) {
+    set(sig, ignore_by(sig));
+}
+
 int ag__sig_catch(int sig, void (*fn)(int sig)) {
     caught_by = fn;
+    if (ours[sig] == IGNORED)
+        throw_away(sig);
     int r = set(sig, CATCHER);
     if (r == 0)
         ours[sig] |= CAUGHT;
@@ -123,11 +131,9 @@ int ag__sig_ignore(int sig) {
     return r;
 }
 
-/* While the first thread blocks a signal, as glibc lets it during a pthread_create, the system
- * keeps one that is ignored; it throws away what it kept when it is told once more to ignore it. */
 void ag__sig_unignore(int sig) {
     if (ours[sig] == IGNORED && is_still(sig, ignore_by(sig))) {
-        set(sig, ignore_by(sig));
+        throw_away(sig);
         put_back(sig);
     }
     ours[sig] &= ~IGNORED;
