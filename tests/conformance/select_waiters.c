@@ -358,7 +358,7 @@ static int64_t time_of_queue(int n, bool one_for_all) {
 /* A search through a queue of n would cost some n / 2 steps each time: here thousands. CPU time, so
  * that a busy machine does not count; the same goroutines twice, so that caches do not either. */
 AG_TEST_RUN(leaving_a_long_queue_costs_as_much_as_leaving_a_short_one) {
-    const int n = 16000 / ag_test_slow() + 1000;
+    const int n = 18000 / (ag_test_slow() * ag_test_slow()) + 1000;
     time_of_queue(n, false); /* the first one pays for stacks */
     int64_t alone = time_of_queue(n, false), together = time_of_queue(n, true);
     if (together > 10 * alone)

@@ -54,7 +54,6 @@ AG_TEST_RUN(a_tree_of_100000_goroutines_is_cancelled) {
     ag_check_int(ended, branches * each);
     printf("%d goroutines: cancel %lld us, all gone %lld us\n", branches * each,
            (long long)(cancelled - begin) / 1000, (long long)(gone - begin) / 1000);
-    ag_check(gone - begin < AG_SEC * ag_test_slow());
     ag_unref(top);
     ag_unref(never);
 }
