@@ -8,6 +8,7 @@
 #define AG__LIKELY(x) __builtin_expect(!!(x), 1)
 #define AG__UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define AG__NOINLINE __attribute__((noinline))
+#define AG__ALWAYS_INLINE inline __attribute__((always_inline))
 #define AG__COLD __attribute__((noinline, cold))
 #define AG__HIDDEN __attribute__((visibility("hidden")))
 #define AG__EXPORT __attribute__((visibility("default")))

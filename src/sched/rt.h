@@ -301,6 +301,18 @@ static inline void ag__leave(ag__m *m) {
     AG__TSAN_LOOK();
 }
 
+/* Enters without a call. NULL: there is more to do, and nothing was done; use ag__enter. */
+static AG__ALWAYS_INLINE ag__m *ag__enter_at_once(void) {
+    AG__TSAN_LOOK_AWAY();
+    ag__m *m = ag__m_now();
+    atomic_store_explicit(&m->inside, 1, memory_order_relaxed);
+    ag__fence_light();
+    if (AG__LIKELY(atomic_load_explicit(&m->revoked, memory_order_relaxed) == AG__NONE))
+        return m;
+    ag__leave(m); /* as ag__enter_slow does first */
+    return NULL;
+}
+
 /* What happened before the release of x happens before g starts, whoever starts it. */
 #if AG__TSAN
 static inline void ag__hb_start_after(ag__g *g, const void *x) {

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * biased.c - the rare side of a biased word: making it shared.
+ * biased.c - the rare sides of a biased word: the first use, and making it shared.
  */
 #include "sync/biased.h"
+
+AG__COLD bool ag__biased_adopt(ag__m *m, ag__biased *w) {
+    uintptr_t fresh = 0;
+    return m->p && atomic_load_explicit(&w->bias, memory_order_relaxed) == fresh &&
+           atomic_compare_exchange_strong(&w->bias, &fresh, (uintptr_t)m->p);
+}
 
 AG__COLD void ag__biased_share(ag__biased *w) {
     ag__m *m = ag__enter();

@@ -37,15 +37,13 @@ static inline uint32_t ag__state_of(const ag__biased *w) {
     return atomic_load_explicit(&w->state, memory_order_relaxed);
 }
 
-/* Opens a section if w is biased to this P. Inside the runtime. */
-static inline bool ag__biased_open(ag__m *m, ag__biased *w) {
+/* Biases a fresh w to this P; false if it is not fresh any more. Inside the runtime. */
+bool ag__biased_adopt(ag__m *m, ag__biased *w);
+
+/* Opens a section if w is biased to this P already. Inside the runtime. */
+static AG__ALWAYS_INLINE bool ag__biased_open_mine(ag__m *m, ag__biased *w) {
     ag__p *p = m->p;
-    uintptr_t bias = atomic_load_explicit(&w->bias, memory_order_relaxed);
-    if ((bias & (AG__SHARED | AG__REVOKING)) || !p)
-        return false;
-    if (!bias && !atomic_compare_exchange_strong(&w->bias, &bias, (uintptr_t)p))
-        return false;
-    if (bias && bias != (uintptr_t)p)
+    if (AG__UNLIKELY(!p || atomic_load_explicit(&w->bias, memory_order_relaxed) != (uintptr_t)p))
         return false;
     /* Partner: the heavy fence in ag__biased_share. */
     atomic_store_explicit(&p->bias_in, 1, memory_order_relaxed);
@@ -54,6 +52,11 @@ static inline bool ag__biased_open(ag__m *m, ag__biased *w) {
         return true;
     atomic_store_explicit(&p->bias_in, 0, memory_order_release);
     return false;
+}
+
+/* The same, also of a fresh one. */
+static inline bool ag__biased_open(ag__m *m, ag__biased *w) {
+    return ag__biased_open_mine(m, w) || (ag__biased_adopt(m, w) && ag__biased_open_mine(m, w));
 }
 
 static inline void ag__biased_close(ag__m *m) {

@@ -37,45 +37,56 @@ static inline uint32_t state_of(const struct mutex *x) {
     return ag__state_of(&x->word);
 }
 
-/* Takes a free mutex in a section. */
-static inline bool take_biased(struct mutex *x) {
-    if (ag__is_shared(&x->word))
+/* In a section: takes a free mutex. */
+static AG__ALWAYS_INLINE bool take_here(ag__m *m, struct mutex *x) {
+    if (AG__UNLIKELY(state_of(x) != 0))
         return false;
-    ag__m *m = ag__enter();
-    bool taken = false;
-    if (ag__biased_open(m, &x->word)) {
-        taken = state_of(x) == 0;
-        if (taken) {
-            ag__biased_store(&x->word, LOCKED);
-            atomic_store_explicit(&x->owner, m->g, memory_order_relaxed);
-            AG__HB_ACQUIRE(x);
-        }
-        ag__biased_close(m);
-    }
-    ag__leave(m);
-    if (!taken && !ag__is_shared(&x->word))
-        ag__biased_share(&x->word);
-    return taken;
+    ag__biased_store(&x->word, LOCKED);
+    atomic_store_explicit(&x->owner, m->g, memory_order_relaxed);
+    AG__HB_ACQUIRE(x);
+    return true;
 }
 
-/* Gives back in a section; nobody waits for a biased mutex. The section's end touches the P only,
- * so the next holder may free x. */
-static inline bool give_biased(struct mutex *x) {
+/* In a section: gives it back; nobody waits for a biased mutex. The section's end touches the P
+ * only, so the next holder may free x. */
+static AG__ALWAYS_INLINE bool give_here(ag__m *m, struct mutex *x) {
+    (void)m;
+    if (AG__UNLIKELY(state_of(x) != LOCKED))
+        return false;
+    AG__HB_RELEASE(x);
+    atomic_store_explicit(&x->owner, NULL, memory_order_relaxed);
+    ag__biased_store(&x->word, 0);
+    return true;
+}
+
+/* One of the two, if x is biased to this P; makes no call. */
+static AG__ALWAYS_INLINE bool at_once(bool (*do_here)(ag__m *, struct mutex *), struct mutex *x) {
+    ag__m *m;
+    if (ag__is_shared(&x->word) || !(m = ag__enter_at_once()))
+        return false;
+    bool done = false;
+    if (AG__LIKELY(ag__biased_open_mine(m, &x->word))) {
+        done = do_here(m, x);
+        ag__biased_close(m);
+    }
+    ag__leave(m);
+    return done;
+}
+
+/* The same, also of a fresh one; where it is in vain, x is shared afterwards. */
+static AG__ALWAYS_INLINE bool biased(bool (*do_here)(ag__m *, struct mutex *), struct mutex *x) {
     if (ag__is_shared(&x->word))
         return false;
     ag__m *m = ag__enter();
-    bool open = ag__biased_open(m, &x->word), given = open && state_of(x) == LOCKED;
-    if (given) {
-        AG__HB_RELEASE(x);
-        atomic_store_explicit(&x->owner, NULL, memory_order_relaxed);
-        ag__biased_store(&x->word, 0);
-    }
-    if (open)
+    bool done = false;
+    if (ag__biased_open(m, &x->word)) {
+        done = do_here(m, x);
         ag__biased_close(m);
+    }
     ag__leave(m);
-    if (!given && !ag__is_shared(&x->word))
+    if (!done && !ag__is_shared(&x->word))
         ag__biased_share(&x->word);
-    return given;
+    return done;
 }
 
 /* Takes a free, shared mutex. */
@@ -203,8 +214,8 @@ static AG__COLD void lock_slow(struct mutex *x, struct ag__mutex_waiter *w, bool
     }
 }
 
-static inline void lock(struct mutex *x) {
-    if (take_biased(x))
+static AG__NOINLINE void lock_otherwise(struct mutex *x) {
+    if (biased(take_here, x))
         return;
     if (AG__UNLIKELY(!take(x))) {
         struct ag__mutex_waiter w = {.since = 0};
@@ -213,8 +224,13 @@ static inline void lock(struct mutex *x) {
     own(x);
 }
 
+static inline void lock(struct mutex *x) {
+    if (AG__UNLIKELY(!at_once(take_here, x)))
+        lock_otherwise(x);
+}
+
 static inline bool try_lock(struct mutex *x) {
-    if (take_biased(x))
+    if (biased(take_here, x))
         return true;
     uint32_t s = state_of(x);
     while (!(s & (LOCKED | STARVING))) {
@@ -286,9 +302,8 @@ struct ag__mutex_waiter *ag__mutex_move(ag_mutex *mutex, struct ag__mutex_waiter
     return first;
 }
 
-/* False: it was not locked. */
-static inline bool give(struct mutex *x) {
-    if (give_biased(x))
+static AG__NOINLINE bool give_otherwise(struct mutex *x) {
+    if (biased(give_here, x))
         return true;
     if (AG__UNLIKELY(!(state_of(x) & LOCKED)))
         return false;
@@ -299,6 +314,11 @@ static inline bool give(struct mutex *x) {
     if (AG__UNLIKELY((before & (WAITING | WOKEN)) == WAITING))
         wake_first(x, (before & STARVING) != 0);
     return true;
+}
+
+/* False: it was not locked. */
+static AG__ALWAYS_INLINE bool give(struct mutex *x) {
+    return AG__LIKELY(at_once(give_here, x)) || give_otherwise(x);
 }
 
 /* --- Without checks. --- */

@@ -45,18 +45,40 @@ _Static_assert(sizeof(struct rwmutex) == sizeof(ag_rwmutex), "ag_rwmutex holds a
 #define HB_UNLOCKED(x) (&(x)->grants)
 #define HB_LEFT(x) (&(x)->leaving)
 
-/* If x is biased to this P and its state is `from` under `mask`: adds `add`, in a section. Nothing
- * is taken from nothing. */
-static inline bool change_biased(struct rwmutex *x, uint32_t mask, uint32_t from, uint32_t add) {
+/* In a section: if the state is `from` under `mask`, adds `add`. Nothing is taken from nothing. */
+static AG__ALWAYS_INLINE bool change(struct rwmutex *x, uint32_t mask, uint32_t from,
+                                     uint32_t add) {
+    uint32_t s = ag__state_of(&x->word);
+    if (AG__UNLIKELY((s & mask) != from || (add == TAKE_ONE && s == 0)))
+        return false;
+    ag__biased_store(&x->word, s + add);
+    return true;
+}
+
+/* The same for who is outside, if x is biased to this P; makes no call. */
+static AG__ALWAYS_INLINE bool change_at_once(struct rwmutex *x, uint32_t mask, uint32_t from,
+                                             uint32_t add) {
+    ag__m *m;
+    if (ag__is_shared(&x->word) || !(m = ag__enter_at_once()))
+        return false;
+    bool done = false;
+    if (AG__LIKELY(ag__biased_open_mine(m, &x->word))) {
+        done = change(x, mask, from, add);
+        ag__biased_close(m);
+    }
+    ag__leave(m);
+    return done;
+}
+
+/* The same, also of a fresh one; where it is in vain, x is shared afterwards. */
+static AG__NOINLINE bool change_biased(struct rwmutex *x, uint32_t mask, uint32_t from,
+                                       uint32_t add) {
     if (ag__is_shared(&x->word))
         return false;
     ag__m *m = ag__enter();
     bool done = false;
     if (ag__biased_open(m, &x->word)) {
-        uint32_t s = ag__state_of(&x->word);
-        done = (s & mask) == from && (add != TAKE_ONE || s != 0);
-        if (done)
-            ag__biased_store(&x->word, s + add);
+        done = change(x, mask, from, add);
         ag__biased_close(m);
     }
     ag__leave(m);
@@ -81,7 +103,7 @@ static AG__COLD void wait_for_grant(struct rwmutex *x) {
     ag__leave(m);
 }
 
-static inline void read_lock(struct rwmutex *x) {
+static AG__NOINLINE void read_lock_otherwise(struct rwmutex *x) {
     if (!change_biased(x, WRITER, 0, 1)) {
         /* Acquire. Partner: the release of write_give. */
         uint32_t s = atomic_fetch_add_explicit(&x->word.state, 1, memory_order_acquire);
@@ -89,6 +111,13 @@ static inline void read_lock(struct rwmutex *x) {
             wait_for_grant(x);
     }
     AG__HB_ACQUIRE(HB_UNLOCKED(x));
+}
+
+static AG__ALWAYS_INLINE void read_lock(struct rwmutex *x) {
+    if (AG__LIKELY(change_at_once(x, WRITER, 0, 1)))
+        AG__HB_ACQUIRE(HB_UNLOCKED(x));
+    else
+        read_lock_otherwise(x);
 }
 
 static inline bool try_read_lock(struct rwmutex *x) {
@@ -117,9 +146,7 @@ static AG__COLD void tell_writer(struct rwmutex *x) {
     ag__leave(m);
 }
 
-/* False: nobody has it. */
-static inline bool read_give(struct rwmutex *x) {
-    AG__HB_RELEASE(HB_LEFT(x));
+static AG__NOINLINE bool read_give_otherwise(struct rwmutex *x) {
     if (change_biased(x, WRITER, 0, TAKE_ONE))
         return true;
     if (AG__UNLIKELY((ag__state_of(&x->word) & READERS) == 0))
@@ -129,6 +156,12 @@ static inline bool read_give(struct rwmutex *x) {
     if (AG__UNLIKELY(s & WRITER))
         tell_writer(x);
     return true;
+}
+
+/* False: nobody has it. */
+static AG__ALWAYS_INLINE bool read_give(struct rwmutex *x) {
+    AG__HB_RELEASE(HB_LEFT(x));
+    return AG__LIKELY(change_at_once(x, WRITER, 0, TAKE_ONE)) || read_give_otherwise(x);
 }
 
 /* --- Writers. --- */
