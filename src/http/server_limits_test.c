@@ -283,7 +283,8 @@ AG_TEST_RUN(a_thousand_clients_are_served_at_once) {
     getrlimit(RLIMIT_NOFILE, &files);
     int many = files.rlim_cur < 2200 ? (int)files.rlim_cur / 2 - 100 : 1000;
     ag_wg wg = AG_WG_INIT;
-    start(&site, NULL);
+    ag_http_options patient = {.head_ns = 10 * AG_MIN, .idle_ns = 10 * AG_MIN};
+    start(&site, &patient);
     ag_wg_add(&wg, many);
     for (int i = 0; i < many; i++)
         ag_go(one_of_many, &site, &wg);
