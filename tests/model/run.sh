@@ -22,6 +22,7 @@ bias                                  : UNSORTED
 wake    plain FULL_FENCES TWICE       : NO_HEAVY NO_CHAIN_FENCE NO_CHAIN NO_RETRY NO_RECHECK
 wake                                  : TAKE_BACK_QUIETLY NO_BREAK
 park    plain                         : UNLOCK_EARLY NO_EPOCH NO_CLAIM ARM_EARLY NO_UNLINK
+cancel  plain                         : OPEN_EARLY NO_LOOK OPEN_BACK WEAK_TOLD NO_CLAIM NO_EPOCH
 mutex   plain FULL_FENCES WAKE_LOCKED : NO_HEAVY NO_WAIT_OUT NO_RECHECK SHARED_EARLY KEEP_WOKEN
 mutex   MOVES                         : HAND_TWICE BARGE FORGET FREED MOVE_ALL MOVE_QUIETLY
 rwmutex plain                         : NO_GRANT NO_DEBT KEEP_COUNT BARGE EARLY
