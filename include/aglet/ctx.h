@@ -196,7 +196,29 @@ AG_API ag_ctx_call *ag__ctx_after(ag_ctx *c, const struct ag__site *site, ag__fn
     AG__CTX_BLOCK(AG__CAT(ag__b, __COUNTER__), ag__ctx_take,                                       \
                   ag_ctx_plus(ag_ctx_current(), key, __VA_ARGS__))
 
-/** The elements that libraries agree on. Owns: whoever sets them; they are not copied. */
+/* --- Labels: what dumps and profiles say about a goroutine. --- */
+
+/**
+ * ag_label(key, value): until the block ends, the current context carries this label. Dumps show
+ * the labels of a goroutine's current context, profiles are told apart by them. ag_go hands them on
+ * with the context; one with the same key hides the one before. Throws when out of memory.
+ *
+ *     ag_label("customer", name);
+ *
+ * Owns: both strings are copied. Limit: the labels of one context together take up to 200 bytes; a
+ * value that is too long is cut, and of older labels those are left out for which no room is left.
+ * An empty or NULL key is ignored; a NULL value is an empty one. Go: pprof.Do.
+ */
+#define ag_label(key, value)                                                                       \
+    AG__CTX_BLOCK(AG__CAT(ag__b, __COUNTER__), ag__ctx_take,                                       \
+                  ag_ctx_with_label(ag_ctx_current(), (key), (value)))
+/** The same as ag_ctx_with_cancel; it also has this label. */
+AG_API ag_ctx *ag_ctx_with_label(ag_ctx *parent, const char *key, const char *value);
+/** The value of a label of `c`; NULL when there is none. Owns: the context. */
+AG_API const char *ag_ctx_label(ag_ctx *c, const char *key);
+
+/** The elements that libraries agree on. The first two are labels, too. Owns: whoever sets them;
+ * they are not copied. */
 struct ag_key_text {
     const char *name;
     const char **ag__type;

@@ -42,6 +42,7 @@ static void change(ag__m *m, ag__g *g, ag_ctx *c, int64_t until) {
         if (g->cancel)
             ag__cancel_leave(g);
         g->ctx = c;
+        atomic_store_explicit(&g->labels, c ? c->labels : NULL, memory_order_release);
         if (c) {
             ag__cancel_join(&c->cancel, g);
             ag__ctx_clock_check(m, c);
@@ -213,6 +214,7 @@ void ag__ctx_drop(ag__g *g, bool blocks) {
     if (!(g->flags & (AG__GF_FOREIGN | AG__GF_CHILD)))
         ag_unref(c);
     g->ctx = NULL;
+    atomic_store_explicit(&g->labels, NULL, AG__RLX);
     g->block = NULL;
     g->until = 0;
     if (AG__UNLIKELY(atomic_load_explicit(&g->group, AG__RLX)))

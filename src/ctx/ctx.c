@@ -97,6 +97,7 @@ ag_ctx *ag__ctx_new(ag__m *m, ag_ctx *parent, int64_t deadline, int64_t shield_u
         return NULL;
     ag__object_init(&c->object, ctx_free);
     c->parent = ag_ref(parent);
+    c->labels = parent ? ag__labels_ref(parent->labels) : NULL;
     c->shield_until = shield_until;
     int64_t above = parent ? parent->deadline : 0;
     c->deadline =
@@ -146,6 +147,13 @@ ag_ctx *ag_ctx_with_timeout(ag_ctx *parent, ag_time ns) {
 
 ag_ctx *ag_ctx_with_value(ag_ctx *parent, const void *key, const void *value) {
     ag_ctx *c = new_below(parent, 0);
+    const char *label = key == &ag_request_id  ? ag_request_id.name
+                        : key == &ag_principal ? ag_principal.name
+                                               : NULL;
+    if (c && label && value && !ag__ctx_label(c, label, value)) {
+        ag_unref(c);
+        c = NULL;
+    }
     if (c) {
         c->key = key;
         c->value = (void *)value;
@@ -270,6 +278,7 @@ static ag_ctx *take_apart(ag_ctx *c) {
     if (e.on_end)
         e.on_end(e.on_end_arg);
     ag_unref(c->done);
+    ag__labels_unref(c->labels);
     free(c);
     return parent;
 }

@@ -11,15 +11,25 @@
 
 struct ag__ctx_clock;
 
+/* The labels of a context; see label.c. */
+enum { AG__LABEL_BYTES = 232 };
+typedef struct ag__labels {
+    _Atomic int32_t refs;
+    _Atomic uint32_t count;     /* odd while `text` is written */
+    struct ag__labels *link;    /* Guarded by the pool's lock, while it is free. */
+    char text[AG__LABEL_BYTES]; /* key 0 value 0 ... 0. Constant while it has references. */
+} ag__labels;
+
 /*
  * A context. `lock` is cancel.lock. Life: alive --end--> ended (cancel.err, for ever) --last
  * ag_unref--> freed; a member goroutine holds a reference.
  */
 struct ag_ctx {
     ag__object object;
-    ag_ctx *parent;  /* Constant, with a reference; NULL: the background. */
-    const void *key; /* Constant; of a value. */
-    void *value;     /* Constant. */
+    ag_ctx *parent;     /* Constant, with a reference; NULL: the background. */
+    const void *key;    /* Constant; of a value. */
+    void *value;        /* Constant. */
+    ag__labels *labels; /* Constant after the birth, with a reference; NULL: none. */
     /* Constant: when it ends at the latest, the earliest of itself and those above; 0: never. */
     int64_t deadline;
     int64_t shield_until;  /* Constant: not below its parent before that; 0: no shield. */
@@ -54,6 +64,17 @@ bool ag__ctx_on_end(ag_ctx *c, void (*fn)(void *), void *arg);
 
 /* 0 while it lives, else why it ended; inside the runtime. */
 int ag__ctx_err_inside(ag__m *m, ag_ctx *c);
+
+/* label.c. */
+ag__labels *ag__labels_ref(ag__labels *l);
+void ag__labels_unref(ag__labels *l);
+/* A record of its own; NULL: out of memory. */
+ag__labels *ag__labels_plus(ag__labels *from, const char *key, const char *value);
+/* c, which is new, gets one more. False: out of memory. */
+bool ag__ctx_label(ag_ctx *c, const char *key, const char *value);
+/* Copies the labels of any goroutine: key 0 value 0 ... 0. False: it has none, or others by now.
+ * From: anywhere, at any time, signal handlers too. */
+bool ag__labels_copy(const ag__g *g, char ret_text[AG__LABEL_BYTES]);
 
 /* clock.c: the time of a context. */
 bool ag__ctx_clock_new(ag_ctx *c);

@@ -112,6 +112,7 @@ struct ag__g {
     };
     /* Relaxed: written by the owner, compared by leak checks. Whose test it is part of; NULL. */
     struct ag__group *_Atomic group;
+    struct ag__labels *_Atomic labels; /* Written by the owner, for dumps: see ctx/label.c; NULL */
 #if AG__ASAN
     void *asan_fake;
 #endif
