@@ -11,6 +11,25 @@
 
 AG__BEGIN
 
+/**
+ * How a dump shows many goroutines.
+ * AG_DUMP_EACH: an entry for each: number, name, state, since how many minutes; labels
+ * (aglet/ctx.h); what it waits for, and who has that or could end the wait, as far as it is known:
+ * a mutex's owner, a wait group's count and who was started into it, a channel's length and who
+ * waits at it, the children of a scope, a descriptor and its peer, a timer; its stack; its frames;
+ * the deferred calls that are pending; where and by whom it was started. AG_DUMP_GROUPS: one entry
+ * for all that stand at the same place for the same reason, the largest group first, with their
+ * numbers, and a line for each of the first 20 that have a name, labels or an object of their own.
+ * AG_DUMP_AUTO: each, or groups if there are more than 250. So do ag_dump, SIGQUIT and the report
+ *   of a deadlock. Go: debug=2 of the goroutine profile is each, debug=1 groups.
+ */
+enum { AG_DUMP_AUTO = 0, AG_DUMP_EACH = 1, AG_DUMP_GROUPS = 2 };
+
+/** Writes all goroutines in this form. Waits for nobody and stops nobody; works when every thread
+ * is stuck. What changes meanwhile is shown as it was at one moment or another, each goroutine for
+ * itself. From: goroutine, any thread. */
+AG_API void ag_dump_as(FILE *out, int form);
+
 /** Writes the goroutine with this number. Returns: 0, -ESRCH if there is none. */
 AG_API int ag_dump_goroutine(FILE *out, int64_t id);
 

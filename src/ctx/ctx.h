@@ -208,6 +208,14 @@ int ag__job_state_inside(ag__nest *n);       /* for dumps: not more than a guess
 /* scope.c */
 void ag__scope_end_world(ag__m *m, ag__nest *n); /* of a thread that is no goroutine, too */
 
+/* nest.c, for dumps: of a scope or job that somebody waits for; as in lang.h. */
+typedef struct ag__nest_info {
+    int64_t id, owner; /* of a job: who runs its function, or 0 */
+    int count, created, limit;
+} ag__nest_info;
+bool ag__nest_look(const void *nest, ag__nest_info *ret);
+const void *ag__job_nest(const void *job);
+
 /* tree.c: all that lives. Inside the runtime, but for the dump. */
 void ag__nest_list(ag__m *m, ag__nest *n);
 void ag__nest_unlist(ag__nest *n);

@@ -55,6 +55,10 @@ ag_job *ag__job_of(ag__nest *n) {
     return ag__container_of(n, ag_job, nest);
 }
 
+const void *ag__job_nest(const void *job) {
+    return (const char *)job + offsetof(ag_job, nest);
+}
+
 static int state_of(ag_job *j) {
     /* Acquire: and how it ended. Partner: the store in finish. */
     return atomic_load_explicit(&j->state, memory_order_acquire);

@@ -126,3 +126,11 @@ bool ag__nest_carry(ag__nest *n) {
 void ag__nest_child_gone(ag__m *m, ag__g *g) {
     ag__nest_remove(m, g->nest, !g->nest->is_job);
 }
+
+bool ag__nest_look(const void *nest, ag__nest_info *ret) {
+    ag__nest n;
+    if (!ag__os_peek(&n, nest, sizeof n))
+        return false;
+    *ret = (ag__nest_info){n.id, n.owner, n.count, n.created, n.limit};
+    return true;
+}

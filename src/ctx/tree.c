@@ -123,7 +123,7 @@ struct node {
 struct child {
     int64_t id, nest_id;
     const struct ag__site *site;
-    char name[32];
+    char name[AG__NAME_BYTES];
     int state, reason;
     bool seen;
 };
@@ -219,9 +219,7 @@ static bool copy_child(ag__g *g, void *arg) {
     struct child *c = &p->children[p->child_count++];
     *c = (struct child){.id = g->id, .nest_id = g->nest_id, .site = g->site, .state = state};
     c->reason = atomic_load_explicit(&g->reason, AG__RLX);
-    const char *name = g->name;
-    if (name)
-        snprintf(c->name, sizeof c->name, "%s", name);
+    ag__g_name(g, c->name);
     return true;
 }
 

@@ -229,7 +229,7 @@ static int park(struct entry *e, int fd, int events, ag_time deadline) {
     AG__HB_RELEASE(e); /* a close comes behind us */
     atomic_fetch_add_explicit(&ag__sched.poll_waiters, 1, AG__RLX);
     ready_all(m, gone);
-    m = ag__park_until(m, AG__WAIT_IO, e, &e->lock, w.epoch, deadline);
+    m = ag__park_until(m, AG__WAIT_IO_FD, e, &e->lock, w.epoch, deadline);
     int woken = m->g->woken;
     if (woken != AG__WOKEN_NORMAL)
         atomic_fetch_sub_explicit(&ag__sched.poll_waiters, 1, AG__RLX);
@@ -343,4 +343,24 @@ int ag_fd_close(int fd) {
         ag__leave(m);
     }
     return ag__file_close(fd);
+}
+
+bool ag__fd_look(const void *entry, const ag__g *g, int *ret_fd, int *ret_events) {
+    for (int i = 0; i < BLOCKS; i++) {
+        struct entry *entries = atomic_load_explicit(&table[i], memory_order_acquire);
+        size_t at = entries ? (uintptr_t)entry - (uintptr_t)entries : SIZE_MAX;
+        if (at >= BLOCK * sizeof *entries)
+            continue;
+        struct entry *e = &entries[at / sizeof *entries];
+        *ret_fd = i * BLOCK + (int)(at / sizeof *entries);
+        *ret_events = 0;
+        if (ag__lock_try(&e->lock)) {
+            for (struct waiter *w = e->first; w; w = w->next)
+                if (w->g == g)
+                    *ret_events = w->events;
+            ag__lock_release(&e->lock);
+        }
+        return true;
+    }
+    return false;
 }

@@ -86,7 +86,7 @@ AG__COLD int ag__gate_lock_slow(ag__gate *x, int mode) {
             w.g = m->g;
             w.epoch = ag__claim_begin(w.g);
             link_waiter(x, mode, &w, again);
-            m = ag__park_until(m, AG__WAIT_IO, x, &x->lock, w.epoch, 0);
+            m = ag__park_until(m, AG__WAIT_IO_TURN, x, &x->lock, w.epoch, 0);
             ag__lock_acquire(&x->lock);
             unlink_waiter(x, mode, &w);
         }

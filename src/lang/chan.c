@@ -403,3 +403,15 @@ int64_t ag__chan_cap(void *chan) {
     ag__chan *c = chan;
     return c ? c->cap : 0;
 }
+
+bool ag__chan_look(const void *chan, ag__chan_info *ret) {
+    ag__chan c;
+    if (!ag__os_peek(&c, chan, offsetof(ag__chan, orphan_link)))
+        return false;
+    *ret = (ag__chan_info){.chan = chan,
+                           .len = ag__count_of(&c),
+                           .cap = c.cap,
+                           .refs = c.object.refs,
+                           .closed = c.closed};
+    return true;
+}

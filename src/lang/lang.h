@@ -51,6 +51,29 @@ bool ag__chan_close_inside(ag__m *m, void *chan);
 /* Once true, always true; who takes it for more than a hint goes through the lock. */
 bool ag__chan_is_closed(const void *chan);
 
+/*
+ * For dumps: what goroutines wait for. The objects are the program's and may be gone, so they are
+ * copied by ag__os_peek; what was read is right if the goroutine has waited for it all the time.
+ * False: there is nothing to be seen.
+ */
+typedef struct ag__chan_info {
+    const void *chan;
+    uint32_t len, cap;
+    int32_t refs;
+    bool closed;
+    bool sends; /* the case of a select */
+} ag__chan_info;
+bool ag__chan_look(const void *chan, ag__chan_info *ret);
+enum { AG__SELECT_SEEN = 4 };
+typedef struct ag__select_info {
+    int channels; /* cases with a channel */
+    int seen;     /* as many of them are in `cases` */
+    ag__chan_info cases[AG__SELECT_SEEN];
+} ag__select_info;
+bool ag__select_look(const ag__g *g, ag__select_info *ret);
+/* Whether this is the mark of an ag_try in the list of deferred calls. */
+bool ag__defer_is_try(ag__fn fn);
+
 /* Frees the channels whose last reference went while goroutines, now dropped, waited there. */
 void ag__chan_free_orphans(void);
 

@@ -122,6 +122,10 @@ static AG__NO_SANITIZE bool is_whole(const ag__g *g, const struct ag__defer *d) 
 static void try_mark(void) {
 }
 
+bool ag__defer_is_try(ag__fn fn) {
+    return fn == try_mark;
+}
+
 /* Whether what looks like a record on the stack at [lo, lo + bytes) can be one. The list is where
  * its goroutine's record begins, whose address is in many frames. */
 static AG__NO_SANITIZE bool may_be_one(const struct ag__defer *d, uintptr_t lo, size_t bytes) {

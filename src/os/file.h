@@ -65,4 +65,7 @@ int ag__file_identify(int fd, ag__file_id *ret_id);
 int ag__file_identify_socket(const char *path, ag__file_id *ret_id);
 int ag__file_unlink(const char *path);
 
+/* What a descriptor is: a path, `pipe:[7]`, `socket:[7]`; "" when it is none. */
+void ag__file_name(int fd, char *buf, size_t size);
+
 #endif

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ID_BLOCK = 64, NAME_BYTES = 32 };
+enum { ID_BLOCK = 64 };
 #define SLAB_MIN AG__SIZE((size_t)32 << 10, (size_t)4 << 10)
 #define SLAB_MAX ((size_t)16 << 20)
 
@@ -155,6 +155,27 @@ void ag__g_each(bool (*visit)(ag__g *, void *), void *arg) {
     }
 }
 
+/* The goroutine may end meanwhile, and free its name. */
+AG__NO_SANITIZE void ag__g_name(const ag__g *g, char ret_name[AG__NAME_BYTES]) {
+    const char *name = __atomic_load_n(&g->name, __ATOMIC_ACQUIRE);
+    int64_t id = __atomic_load_n(&g->id, __ATOMIC_RELAXED);
+    ret_name[0] = 0;
+    if (!name || !ag__os_peek(ret_name, name, AG__NAME_BYTES) ||
+        __atomic_load_n(&g->name, __ATOMIC_ACQUIRE) != name ||
+        __atomic_load_n(&g->id, __ATOMIC_RELAXED) != id)
+        ret_name[0] = 0;
+    ret_name[AG__NAME_BYTES - 1] = 0;
+}
+
+bool ag__g_is_record(const void *g) {
+    for (struct slab *s = atomic_load_explicit(&slabs, memory_order_acquire); s; s = s->next) {
+        size_t at = (uintptr_t)g - (uintptr_t)s->records;
+        if (at < atomic_load_explicit(&s->used, AG__RLX) * sizeof(ag__g))
+            return at % sizeof(ag__g) == 0;
+    }
+    return false;
+}
+
 void ag__g_rebuild(void) {
     ag__lock_acquire(&slab_lock);
     central = NULL;
@@ -257,10 +278,10 @@ int64_t ag__go_ending(const ag_go_opts *opts, void (*end_fn)(void *), void *end_
     if (ag__foreign_prepare() != 0)
         return -ENOMEM;
     if (opts && opts->name) {
-        name = malloc(NAME_BYTES);
+        name = malloc(AG__NAME_BYTES);
         if (!name)
             return -ENOMEM;
-        snprintf(name, NAME_BYTES, "%s", opts->name);
+        snprintf(name, AG__NAME_BYTES, "%s", opts->name);
     }
     ag__m *m = ag__enter();
     ag__g *g = AG__UNLIKELY(m->foreign) && no_world() ? NULL : ag__g_new(m, site, fn, args);

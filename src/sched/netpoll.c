@@ -333,6 +333,14 @@ int ag__pd_wait(ag__pd *pd, int mode) {
     }
 }
 
+AG__NO_SANITIZE void ag__pd_look(const ag__pd *pd, const ag__g *g, int *ret_fd, int *ret_mode,
+                                 int64_t *ret_deadline) {
+    uintptr_t reader = atomic_load_explicit(&pd->who[AG__READ], AG__RLX);
+    *ret_fd = __atomic_load_n(&pd->fd, __ATOMIC_RELAXED);
+    *ret_mode = (reader & ~WISH) == (uintptr_t)g ? AG__READ : AG__WRITE;
+    *ret_deadline = atomic_load_explicit(&pd->deadline[*ret_mode], AG__RLX);
+}
+
 int ag__pd_wish(ag__pd *pd, int mode, ag__g *g) {
     uintptr_t self = (uintptr_t)g | WISH, was = EMPTY;
     int r = AG__UNLIKELY(!is_attached(pd)) ? attach(pd, EMPTY) : 0;

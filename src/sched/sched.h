@@ -164,6 +164,11 @@ int64_t ag__go_ending(const ag_go_opts *opts, void (*end_fn)(void *), void *end_
 void ag__g_end(void) __attribute__((noreturn));
 /* Shows every record that is not free to visit, until it returns false. Stops nobody. */
 void ag__g_each(bool (*visit)(ag__g *, void *), void *arg);
+/* Copies the name of any goroutine, "" if it has none, at any time. */
+enum { AG__NAME_BYTES = 32 };
+void ag__g_name(const ag__g *g, char ret_name[AG__NAME_BYTES]);
+/* Whether this address is that of a goroutine's record, used or not. */
+bool ag__g_is_record(const void *g);
 int64_t ag__g_created(void);
 /* Fills in the stack sizes that were ever used; returns how many. */
 enum { AG__STACK_SIZES = 17 };
@@ -212,6 +217,9 @@ int ag__pd_wait(ag__pd *pd, int mode);
 /* Starts g (of ag__g_new) when ready, closed or failed. 0, -EBUSY, another error: g is the
  * caller's again. */
 int ag__pd_wish(ag__pd *pd, int mode, ag__g *g);
+/* For dumps: where g waits. Any thread; the record may be another's by now. */
+void ag__pd_look(const ag__pd *pd, const ag__g *g, int *ret_fd, int *ret_mode,
+                 int64_t *ret_deadline);
 /* A deadline for waits in this mode, also one that goes on; 0: none. */
 void ag__pd_set_deadline(ag__pd *pd, int mode, int64_t when);
 

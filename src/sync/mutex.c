@@ -378,3 +378,11 @@ void ag_mutex_unlock(ag_mutex *mutex) {
     if (AG__UNLIKELY(!give(x)))
         ag__panic_text(__builtin_return_address(0), "sync: unlock of unlocked mutex");
 }
+
+bool ag__mutex_look(const void *mutex, const void **ret_owner) {
+    struct mutex x;
+    if (!ag__os_peek(&x, mutex, sizeof x))
+        return false;
+    *ret_owner = state_of(&x) & LOCKED ? x.owner : NULL;
+    return true;
+}

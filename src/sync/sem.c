@@ -149,3 +149,12 @@ void ag_sem_release(ag_sem *sem, int64_t n) {
     if (AG__UNLIKELY(!held))
         ag__panic_text(__builtin_return_address(0), "semaphore: released more than held");
 }
+
+bool ag__sem_look(const void *sem, int64_t *ret_size, int64_t *ret_taken) {
+    struct sem s;
+    if (!ag__os_peek(&s, sem, sizeof s))
+        return false;
+    *ret_size = s.size;
+    *ret_taken = s.taken;
+    return true;
+}

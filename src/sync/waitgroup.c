@@ -6,8 +6,7 @@
  * takes the waiters out, lets go of the lock, which is its last touch of the group, and only
  * then readies them; and a caller of ag_wg_wait that need not wait has held the lock, too.
  */
-#include "lang/lang.h"
-#include <aglet/sync.h>
+#include "sync/sync.h"
 
 struct waiter {
     struct waiter *next;
@@ -84,4 +83,17 @@ int64_t ag__wg_go(ag_wg *wg, const struct ag__site *site, ag__fn fn, const intpt
     if (r < 0)
         ag_wg_done(wg);
     return r;
+}
+
+bool ag__wg_look(const void *wg, int *ret_counter) {
+    struct group w;
+    if (!ag__os_peek(&w, wg, sizeof w))
+        return false;
+    *ret_counter = w.counter;
+    return true;
+}
+
+AG__NO_SANITIZE const void *ag__wg_of(const ag__g *g) {
+    void (*fn)(void *) = __atomic_load_n(&g->end_fn, __ATOMIC_RELAXED);
+    return fn == end ? __atomic_load_n(&g->end_arg, __ATOMIC_RELAXED) : NULL;
 }

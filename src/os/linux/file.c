@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -271,4 +272,13 @@ int ag__file_unlink(const char *path) {
     int r = unlink(path) == 0 ? 0 : -errno;
     errno = saved;
     return r;
+}
+
+void ag__file_name(int fd, char *buf, size_t size) {
+    char path[32];
+    int saved = errno;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(path, buf, size - 1);
+    buf[n < 0 ? 0 : n] = 0;
+    errno = saved;
 }
