@@ -106,8 +106,11 @@ void ag_stats_read(ag_stats *ret_stats) {
 /* --- What the floors below want of us. --- */
 
 static void on_quit(void) {
-    fprintf(stderr, "SIGQUIT: quit\n\n");
-    dump(stderr, 0, AG_DUMP_AUTO);
+    FILE *own = ag__dump_stderr(), *out = own ? own : stderr;
+    fprintf(out, "SIGQUIT: quit\n\n");
+    dump(out, 0, AG_DUMP_AUTO);
+    if (own)
+        fclose(own);
 }
 
 static void world_begins(void) {

@@ -7,6 +7,7 @@
  *     dump_frame.c    addresses   ->  names and lines, each looked up once
  *     dump_print.c    one entry a goroutine
  *     dump_group.c    one entry for all that stand at the same place
+ *     dump_out.c      stderr without the C library's lock, and with bounded patience
  *     dump.c          the functions that programs call, and the hooks of the floors below
  *     dump_crash.c    the last words of a process that a signal ends
  *
@@ -141,6 +142,11 @@ void ag__labels_print(FILE *out, const char *labels);
 
 /* dump_group.c */
 void ag__groups_print(FILE *out, ag__dump *d);
+
+/* dump_out.c */
+/* A stream of its own to stderr, which waits no longer than some seconds for a reader; to be
+ * closed. NULL: out of memory. */
+FILE *ag__dump_stderr(void);
 
 /* dump_crash.c */
 bool ag__crash(int sig, void *addr, void *context);

@@ -60,6 +60,17 @@ bool ag__mark_is_new(const struct ag__site *site) {
     return !find(site, &slot) && atomic_load_explicit(&marks_count, AG__RLX) < MARKS_MAX;
 }
 
+/* A dump waits for nobody, and a mark can be made another time. */
+static bool lock_soon(void) {
+    enum { TRIES = 1000 };
+    for (int i = 0; i < TRIES; i++) {
+        if (ag__lock_try(&lock))
+            return true;
+        ag__os_yield();
+    }
+    return false;
+}
+
 /* The mark of a site; NULL when there are too many or no memory. */
 static struct mark *mark_of(const struct ag__site *site) {
     size_t slot;
@@ -72,7 +83,10 @@ static struct mark *mark_of(const struct ag__site *site) {
         return NULL;
     snprintf(place, room, "%s, created by %s at %s:%d", site->call, site->func, site->file,
              site->line);
-    ag__lock_acquire(&lock);
+    if (!lock_soon()) {
+        free(place);
+        return NULL;
+    }
     int n = atomic_load_explicit(&marks_count, AG__RLX);
     mark = find(site, &slot);
     if (!mark && n < MARKS_MAX) {

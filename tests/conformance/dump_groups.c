@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Dumps of many goroutines: one entry for all at the same place.
+ */
+#include "dump_text.h"
+
+enum { MANY = 400 }; /* more than are printed one by one */
+
+static __attribute__((noinline)) void wait_here(ag_chan(int) c) {
+    ag_recv(c, NULL);
+    __asm__ volatile(""); /* no tail call: the frame is to be seen */
+}
+
+static void one_way(ag_chan(int) c) {
+    wait_here(c);
+    __asm__ volatile("");
+}
+
+static void lock_it(ag_mutex *m) {
+    ag_mutex_lock(m);
+    ag_mutex_unlock(m);
+}
+
+static int64_t start(ag_chan(int) c) {
+    return ag_go(one_way, c);
+}
+
+static int count(const char *text, const char *words) {
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, words)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* Is the number in the list that follows "goroutines "? */
+static bool is_listed(const char *list, int64_t id) {
+    for (const char *at = list + strlen("goroutines "); *at && *at != '\n';) {
+        char *end;
+        long long from = strtoll(at, &end, 10), to = from;
+        if (*end == '-')
+            to = strtoll(end + 1, &end, 10);
+        if (from <= id && id <= to)
+            return true;
+        at = *end == ',' ? end + 2 : end;
+    }
+    return false;
+}
+
+static void start_all(ag_chan(int) c, int64_t ids[MANY]) {
+    for (int i = 0; i < MANY; i++)
+        ids[i] = start(c);
+    for (int i = 0; i < MANY; i++)
+        until_waits_for(ids[i], "chan receive");
+}
+
+static void end_all(ag_chan(int) c) {
+    ag_close(c);
+    eventually(ag_count() == 1);
+    ag_unref(c);
+}
+
+AG_TEST_RUN(those_at_one_place_are_one_entry_with_their_numbers) {
+    ag_chan(int) c = ag_make(int, 0);
+    ag_mutex m = AG_MUTEX_INIT;
+    int64_t ids[MANY];
+    start_all(c, ids);
+    ag_mutex_lock(&m);
+    int64_t other = ag_go(lock_it, &m);
+    until_waits_for(other, "sync.Mutex.Lock");
+    char *text = dump_as(AG_DUMP_GROUPS), head[64];
+    snprintf(head, sizeof head, "\n%d goroutines [chan receive]:\nwaits for channel %p (", MANY,
+             (void *)c);
+    ag_check_contains(text, head);
+    ag_check_int(count(text, "wait_here"), 1);
+    ag_check_int(count(text, "one_way("), 1);
+    ag_check_int(count(text, "created by start in goroutine 1 at "), 1);
+    const char *list = strstr(text, "\ngoroutines ");
+    ag_check(list != NULL);
+    for (int i = 0; i < MANY; i++)
+        ag_check(is_listed(list + 1, ids[i]));
+    ag_check(!is_listed(list + 1, other));
+    /* One alone is shown in full, oneself first. */
+    snprintf(head, sizeof head, "\ngoroutine %lld [sync.Mutex.Lock]:\nwaits for mutex ",
+             (long long)other);
+    ag_check_contains(text, head);
+    ag_check(strncmp(text, "goroutine 1 [running]:", 22) == 0);
+    free(text);
+    ag_mutex_unlock(&m);
+    end_all(c);
+}
+
+AG_TEST_RUN(of_many_a_dump_prints_groups_and_of_few_each) {
+    ag_chan(int) c = ag_make(int, 0);
+    int64_t ids[MANY];
+    start_all(c, ids);
+    char *text = dump_as(AG_DUMP_AUTO);
+    ag_check_int(count(text, "wait_here"), 1);
+    free(text);
+    text = dump_as(AG_DUMP_EACH);
+    ag_check_int(count(text, "wait_here"), MANY);
+    free(text);
+    end_all(c);
+    c = ag_make(int, 0);
+    for (int i = 0; i < 50; i++)
+        until_waits_for(start(c), "chan receive");
+    text = dump_as(AG_DUMP_AUTO);
+    ag_check_int(count(text, "wait_here"), 50);
+    free(text);
+    text = dump_as(AG_DUMP_GROUPS);
+    ag_check_int(count(text, "wait_here"), 1);
+    free(text);
+    end_all(c);
+}
+
+static void named(ag_chan(int) own) {
+    wait_here(own);
+    __asm__ volatile("");
+}
+
+AG_TEST_RUN(what_is_a_goroutine_s_own_has_a_line_of_its_own) {
+    ag_chan(int) c = ag_make(int, 0), own = ag_make(int, 0);
+    int64_t ids[3] = {start(c), start(own), 0};
+    for (int i = 0; i < 2; i++)
+        until_waits_for(ids[i], "chan receive");
+    char *text = dump_as(AG_DUMP_GROUPS), line[128];
+    snprintf(line, sizeof line, "\n  goroutine %lld: waits for channel %p (", (long long)ids[1],
+             (void *)own);
+    ag_check_contains(text, "2 goroutines [chan receive]:\nwait_here");
+    ag_check_contains(text, line);
+    free(text);
+    {
+        ag_label("customer", "ada");
+        ids[0] = ag_go_with(&(ag_go_opts){.name = "first"}, named, c);
+    }
+    ids[1] = ag_go(named, c);
+    /* Sites differ, so these are two groups; a third at the place of the first makes one. */
+    for (int i = 0; i < 2; i++) {
+        ids[2] = ag_go_with(&(ag_go_opts){.name = "last"}, named, c);
+        until_waits_for(ids[2], "chan receive");
+    }
+    text = dump_as(AG_DUMP_GROUPS);
+    snprintf(line, sizeof line, "\n  goroutine %lld \"last\":", (long long)ids[2]);
+    ag_check_contains(text, line);
+    free(text);
+    text = dump_as(AG_DUMP_EACH);
+    snprintf(line, sizeof line,
+             "goroutine %lld \"first\" [chan receive]:\nlabels: customer=\"ada\"\n",
+             (long long)ids[0]);
+    ag_check_contains(text, line);
+    free(text);
+    ag_close(own);
+    ag_unref(own);
+    end_all(c);
+}
+
+AG_TEST_RUN(lines_of_single_ones_are_bounded) {
+    ag_chan(int) c = ag_make(int, 0);
+    for (int i = 0; i < 100; i++)
+        until_waits_for(ag_go_with(&(ag_go_opts){.name = "x"}, one_way, c), "chan receive");
+    char *text = dump_as(AG_DUMP_GROUPS);
+    ag_check_int(count(text, "\n  goroutine "), 20);
+    ag_check_contains(text, "\n  and 80 more\n");
+    free(text);
+    end_all(c);
+}
+
+/* Where the loads are looked up is counted elsewhere; here, that size does no harm. */
+AG_TEST_RUN(very_many_are_readable) {
+    const int many = 100000 / ag_test_slow();
+    ag_chan(int) c = ag_make(int, 0);
+    for (int i = 0; i < many; i++)
+        ag_go(one_way, c);
+    eventually(ag_count() == many + 1);
+    char *text = NULL, head[64];
+    snprintf(head, sizeof head, "%d goroutines [chan receive]:\n", many);
+    for (ag_time end = ag_now() + AG_MIN; !text || !strstr(text, head);) {
+        ag_check(ag_now() < end);
+        ag_sleep(20 * AG_MS);
+        free(text);
+        text = dump_as(AG_DUMP_AUTO);
+    }
+    ag_check(strlen(text) < 10000);
+    ag_check_int(count(text, "wait_here"), 1);
+    free(text);
+    end_all(c);
+}

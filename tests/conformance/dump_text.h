@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of dumps share: dumps as strings.
+ */
+#ifndef CONFORMANCE_DUMP_TEXT_H
+#define CONFORMANCE_DUMP_TEXT_H
+
+#include "common.h"
+
+#include <stdarg.h>
+
+/* The entry of one goroutine, to be freed. */
+static __attribute__((noinline, unused)) char *entry_of(int64_t id) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    ag_check_int(ag_dump_goroutine(out, id), 0);
+    fclose(out);
+    return text;
+}
+
+static __attribute__((noinline, unused)) char *dump_as(int form) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    ag_dump_as(out, form);
+    fclose(out);
+    return text;
+}
+
+/* Does the entry of goroutine `id`, once it waits for what begins with `state`, say this? */
+static inline void expect_at(const char *file, int line, int64_t id, const char *state,
+                             const char *fmt, ...) {
+    char words[512];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(words, sizeof words, fmt, args);
+    va_end(args);
+    until_waits_at(file, line, id, state);
+    char *text = entry_of(id);
+    ag_test_check_contains(file, line, "the entry", text, words);
+    free(text);
+}
+#define expect_entry(id, state, ...) expect_at(__FILE__, __LINE__, id, state, __VA_ARGS__)
+
+#endif
