@@ -169,4 +169,5 @@ const struct ag__hooks ag__hooks = {.world_begins = world_begins,
                                     .ctx_drop = ag__ctx_drop,
                                     .ctx_done = ag__ctx_done_of,
                                     .child_gone = ag__nest_child_gone,
-                                    .print_frames = print_frames};
+                                    .print_frames = print_frames,
+                                    .crash = ag__crash};

@@ -46,11 +46,11 @@ static bool is_runtime(const ag__symbol_info *symbol, uintptr_t pc, bool is_retu
     return false;
 }
 
-void ag__frame_text(ag__text *t, uintptr_t pc, bool is_return) {
+void ag__frame_text(ag__text *t, uintptr_t pc, bool is_return, bool always) {
     ag__symbol_info symbol;
     ag__line_info line;
     int known = ag__symbol(pc, is_return, &symbol);
-    if (known == 0 && is_runtime(&symbol, pc, is_return))
+    if (!always && known == 0 && is_runtime(&symbol, pc, is_return))
         return;
     ag__put(t, known == 0 ? symbol.name : "?");
     ag__put(t, "(...)\n\t");
@@ -87,7 +87,7 @@ static const char *text_of(ag__dump *d, uintptr_t pc, bool is_return, char buf[A
         return s->text;
     ag__text t = {buf, AG__FRAME_TEXT, 0};
     buf[0] = 0;
-    ag__frame_text(&t, pc, is_return);
+    ag__frame_text(&t, pc, is_return, false);
     char *copy = s ? ag__dump_take(d, t.n + 1) : NULL;
     if (copy)
         *s = (struct ag__frame_slot){pc, is_return, memcpy(copy, buf, t.n + 1)};

@@ -124,8 +124,9 @@ void ag__wait_print(FILE *out, const ag__dump *d, const ag__view *v);
 void ag__dump_link(ag__dump *d); /* makes the edges */
 
 /* dump_frame.c */
-/* "function(...)\n\tfile:line +0x12\n", or "" for one of ours. Signal handlers may. */
-void ag__frame_text(ag__text *t, uintptr_t pc, bool is_return);
+/* "function(...)\n\tfile:line +0x12\n", or "" for one of ours, unless `always`. Signal handlers
+ * may. */
+void ag__frame_text(ag__text *t, uintptr_t pc, bool is_return, bool always);
 /* Of a return address, or one that ag__frames_shown has left. d may be NULL. */
 void ag__frame_print(FILE *out, ag__dump *d, uintptr_t pc);
 /* Leaves those that are printed; returns how many. Ways through the runtime differ from time to
@@ -149,6 +150,6 @@ void ag__groups_print(FILE *out, ag__dump *d);
 FILE *ag__dump_stderr(void);
 
 /* dump_crash.c */
-bool ag__crash(int sig, void *addr, void *context);
+void ag__crash(const ag__os_fault *f, bool overflow);
 
 #endif

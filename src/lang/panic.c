@@ -345,8 +345,10 @@ static AG__COLD __attribute__((noreturn)) void end_process(const ag_panic_info *
     if (hook)
         hook(info);
     const char *traceback = getenv("AGLET_TRACEBACK");
-    if (traceback && strcmp(traceback, "crash") == 0)
+    if (traceback && strcmp(traceback, "crash") == 0) {
+        ag__os_fault_remove(); /* all is said */
         abort();
+    }
     ag__os_exit_now(2);
 }
 

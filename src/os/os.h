@@ -118,12 +118,23 @@ int64_t ag__os_env(const char *name, int64_t otherwise);
 void ag__os_init(void);
 
 /* --- Crash handlers. ---
- * `on_fault(sig, fault address, ucontext)` runs on an alternate stack for SIGSEGV and SIGBUS;
- * true: handled (does not return to the fault), false: the action before is restored. Every
- * thread that runs goroutines needs an alternate stack. `altstack_new` gives the calling thread one
- * (NULL: there is no memory), `altstack_free` gives it back the one that it had. */
-typedef bool (*ag__os_fault_fn)(int sig, void *addr, void *context);
+ * `fn` runs on the alternate stack for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT, before the
+ * action that was there before. Every thread that runs goroutines needs an alternate stack.
+ * `altstack_new` gives the calling thread one (NULL: there is no memory), `altstack_free` gives it
+ * back the one that it had. */
+typedef struct ag__os_fault {
+    int sig, code;
+    const char *name, *text; /* "SIGSEGV", "segmentation violation" */
+    const void *addr;        /* that could not be used, or of the instruction; not if sent */
+    const void *context;     /* for ag__regs_of_signal */
+    bool is_memory;          /* addr is of memory that could not be used */
+    bool is_sent;            /* by kill, raise, abort; not by the instruction */
+    bool is_last;            /* the process will end: no other handler follows */
+    int sender;              /* if sent: the process */
+} ag__os_fault;
+typedef void (*ag__os_fault_fn)(const ag__os_fault *f);
 int ag__os_fault_install(ag__os_fault_fn fn);
+/* What the program has installed since stays. */
 void ag__os_fault_remove(void);
 void *ag__os_altstack_new(void);
 void ag__os_altstack_free(void *stack);

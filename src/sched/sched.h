@@ -257,6 +257,8 @@ struct ag__hooks {
     void *(*ctx_done)(struct ag_ctx *c);    /* the channel that closes; NULL: never */
     void (*child_gone)(ag__m *m, ag__g *g); /* g, AG__GF_CHILD, has ended and is counted no more */
     void (*print_frames)(const uintptr_t *pcs, int n); /* of a backtrace, on stderr */
+    /* In a signal handler: a fault; overflow: of the goroutine's stack, which ends the process. */
+    void (*crash)(const ag__os_fault *f, bool overflow);
 };
 extern const struct ag__hooks ag__hooks AG__HIDDEN;
 

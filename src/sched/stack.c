@@ -404,63 +404,15 @@ void ag__stack_stats(int64_t *ret_count, int64_t *ret_bytes) {
 
 /* --- Overflow. --- */
 
-static size_t put(char *text, size_t size, size_t at, const char *more) {
-    while (*more && at + 1 < size)
-        text[at++] = *more++;
-    return at;
-}
-
-static size_t put_number(char *text, size_t size, size_t at, int64_t n) {
-    char digits[24];
-    int i = (int)sizeof digits;
-    digits[--i] = 0;
-    do
-        digits[--i] = (char)('0' + n % 10);
-    while ((n /= 10) > 0);
-    return put(text, size, at, digits + i);
-}
-
-/* Runs on the alternate stack. A fault between a little below the guard and it is an overflow:
- * a large frame may step over the guard page into the slot's low neighbourhood. */
-static bool on_fault(int sig, void *addr, void *context) {
-    (void)sig;
-    (void)context;
-    ag__m *m = ag__m_now();
-    ag__g *g = m->g;
-    if (!g || (g->flags & AG__GF_FOREIGN) || !g->stack_lo)
-        return false;
-    char *at = addr;
-    if (at < g->stack_lo - ag__os_page() || at >= g->stack_lo + ag__os_page())
-        return false;
-    char text[1024];
-    size_t n = 0;
-    n = put(text, sizeof text, n, "aglet: goroutine stack exceeds ");
-    n = put_number(text, sizeof text, n, g->stack_hi - g->stack_lo);
-    n = put(text, sizeof text, n, "-byte limit\nfatal error: stack overflow\n\ngoroutine ");
-    n = put_number(text, sizeof text, n, g->id);
-    if (g->name) {
-        n = put(text, sizeof text, n, " \"");
-        n = put(text, sizeof text, n, g->name);
-        n = put(text, sizeof text, n, "\"");
-    }
-    n = put(text, sizeof text, n, " [running]:\n");
-    if (g->site) {
-        n = put(text, sizeof text, n, g->site->call);
-        n = put(text, sizeof text, n, "\ncreated by ");
-        n = put(text, sizeof text, n, g->site->func);
-        n = put(text, sizeof text, n, " in goroutine ");
-        n = put_number(text, sizeof text, n, g->creator);
-        n = put(text, sizeof text, n, " at ");
-        n = put(text, sizeof text, n, g->site->file);
-        n = put(text, sizeof text, n, ":");
-        n = put_number(text, sizeof text, n, g->site->line);
-        n = put(text, sizeof text, n, "\n");
-    }
-    n = put(text, sizeof text, n,
-            "Give it a larger stack: ag_go_with(&(ag_go_opts){ .stack_size = ... }, ...), "
-            "ag_config.stack_size or AGLET_STACK_SIZE.\n");
-    ag__os_write_err(text, n);
-    ag__os_exit_now(2);
+/* A fault between a little below the guard and it is an overflow: a large frame may step over the
+ * guard page into the slot's low neighbourhood. */
+static void on_fault(const ag__os_fault *f) {
+    ag__g *g = ag__m_now()->g;
+    bool has_stack = g && !(g->flags & AG__GF_FOREIGN) && g->stack_lo;
+    const char *at = f->addr;
+    bool overflow = has_stack && f->is_memory && at >= g->stack_lo - ag__os_page() &&
+                    at < g->stack_lo + ag__os_page();
+    ag__hooks.crash(f, overflow);
 }
 
 void ag__stack_overflow_install(void) {

@@ -42,9 +42,8 @@ AG_TEST(an_alternate_stack_in_use_is_not_taken_away) {
     ag__os_altstack_free(taken);
 }
 
-static bool not_ours(int sig, void *addr, void *context) {
-    (void)sig, (void)addr, (void)context;
-    return false;
+static void not_ours(const ag__os_fault *f) {
+    (void)f;
 }
 static void on_segv(int sig) {
     (void)sig;
