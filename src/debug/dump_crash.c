@@ -49,15 +49,7 @@ static void put_texts(ag__text *t, const ag__g *g) {
     if (!ag__labels_copy(g, text))
         return;
     ag__put(t, "labels: ");
-    for (const char *key = text; *key;) {
-        const char *value = key + strlen(key) + 1;
-        ag__put(t, key == text ? "" : ", ");
-        ag__put(t, key);
-        ag__put(t, "=\"");
-        ag__put(t, value);
-        ag__put(t, "\"");
-        key = value + strlen(value) + 1;
-    }
+    ag__put_labels(t, text);
     ag__put(t, "\n");
 }
 

@@ -18,34 +18,12 @@ void ag__state_print(FILE *out, const ag__view *v) {
             v->state == AG__G_WAITING ? ag__reason_name(v->reason) : ag__state_name(v->state));
 }
 
-/* Texts are the program's: nothing in them breaks a line. */
-static void print_quoted(FILE *out, const char *text) {
-    fputc('"', out);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            fprintf(out, "\\%c", c);
-        else if (c < ' ' || c == 127)
-            fprintf(out, "\\x%02x", c);
-        else
-            fputc(c, out);
-    }
-    fputc('"', out);
-}
-
 void ag__labels_print(FILE *out, const char *labels) {
-    const char *between = "";
-    for (const char *key = labels; *key; between = ", ") {
-        const char *value = key;
-        while (*value)
-            value++;
-        value++;
-        fprintf(out, "%s%s=", between, key);
-        print_quoted(out, value);
-        for (key = value; *key; key++)
-            continue;
-        key++;
-    }
+    char buf[4 * AG__LABEL_BYTES + 16];
+    ag__text t = {buf, sizeof buf, 0};
+    buf[0] = 0;
+    ag__put_labels(&t, labels);
+    fputs(buf, out);
 }
 
 void ag__trail_print(FILE *out, ag__dump *d, const ag__trail *trail) {

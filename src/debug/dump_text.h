@@ -41,4 +41,38 @@ static inline void ag__put_hex(ag__text *t, uint64_t x) {
     ag__put_base(t, x, 16);
 }
 
+/* In quotes; the text is the program's, and nothing in it breaks the line. */
+static inline void ag__put_quoted(ag__text *t, const char *text) {
+    char one[2] = {0, 0};
+    ag__put(t, "\"");
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < ' ' || c == 127) {
+            ag__put(t, c < 16 ? "\\x0" : "\\x");
+            ag__put_base(t, c, 16);
+            continue;
+        }
+        if (c == '"' || c == '\\')
+            ag__put(t, "\\");
+        one[0] = *text;
+        ag__put(t, one);
+    }
+    ag__put(t, "\"");
+}
+
+/* key="value", key="value" of: key 0 value 0 ... 0 */
+static inline void ag__put_labels(ag__text *t, const char *labels) {
+    for (const char *key = labels; *key;) {
+        const char *value = key;
+        while (*value++)
+            continue;
+        ag__put(t, key == labels ? "" : ", ");
+        ag__put(t, key);
+        ag__put(t, "=");
+        ag__put_quoted(t, value);
+        for (key = value; *key++;)
+            continue;
+    }
+}
+
 #endif
