@@ -213,7 +213,7 @@ typedef struct ag__nest_info {
     int64_t id, owner; /* of a job: who runs its function, or 0 */
     int count, created, limit;
 } ag__nest_info;
-bool ag__nest_look(const void *nest, ag__nest_info *ret);
+bool ag__nest_peek(const void *nest, ag__nest_info *ret);
 const void *ag__job_nest(const void *job);
 
 /* tree.c: all that lives. Inside the runtime, but for the dump. */

@@ -127,9 +127,9 @@ void ag__nest_child_gone(ag__m *m, ag__g *g) {
     ag__nest_remove(m, g->nest, !g->nest->is_job);
 }
 
-bool ag__nest_look(const void *nest, ag__nest_info *ret) {
+bool ag__nest_peek(const void *nest, ag__nest_info *ret) {
     ag__nest n;
-    if (!ag__os_peek(&n, nest, sizeof n))
+    if (ag__os_peek(nest, &n, sizeof n) != 0)
         return false;
     *ret = (ag__nest_info){n.id, n.owner, n.count, n.created, n.limit};
     return true;

@@ -6,51 +6,14 @@
  * again: a dump keeps the text of each.
  */
 #include "debug/dump_view.h"
+#include "debug/look.h"
 #include <string.h>
-
-/* Whether the code at pc was compiled from a file of these folders, or nothing says otherwise. */
-static bool is_ours(uintptr_t pc, bool is_return) {
-    static const char *const folders[] = {"sched", "lang", "sync", "ctx", "debug", "arch/"};
-    ag__line_info line;
-    if (ag__line(pc, is_return, &line) != 0)
-        return true;
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
-        if (strstr(line.file, folders[i]) || (line.dir && strstr(line.dir, folders[i])))
-            return true;
-    return false;
-}
-
-/* Frames of the runtime that are in everybody's way. Static functions by name: in a statically
- * linked program nothing else tells them from the user's. */
-static bool is_runtime(const ag__symbol_info *symbol, uintptr_t pc, bool is_return) {
-    static const char *const names[] = {
-        "goroutine_main", "park",          "switch_to_loop", "wait_in",
-        "wait_for_one",   "lock_slow",     "print_all",      "print_self",
-        "dump",           "die",           "closed_panic",   "start",
-        "walk",           "main_entry",    "wait_for_ever",  "print_backtrace_here",
-        "backtrace",      "run",           "select_any",     "nil_call",
-        "leave",          "panic_closed",  "park_foreign",   "park_foreign_until",
-        "run_all",        "lock_checked",  "wait_for_grant", "wait_for_readers",
-        "read_lock",      "write_lock",    "fly_along",      "wait_bound",
-        "send_bound",     "recv_bound",    "call_deferred",  "run_one",
-        "child_main",     "child_over",    "body_main",      "body_over",
-        "wait_for_all",   "wait_for_room", "wait_for_job",   "close_scope",
-        "stand_in_line",
-    };
-    if (strncmp(symbol->name, "ag__", 4) == 0)
-        return true;
-    size_t n = strcspn(symbol->name, ".");
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strlen(names[i]) == n && strncmp(symbol->name, names[i], n) == 0)
-            return is_ours(pc, is_return);
-    return false;
-}
 
 void ag__frame_text(ag__text *t, uintptr_t pc, bool is_return, bool always) {
     ag__symbol_info symbol;
     ag__line_info line;
     int known = ag__symbol(pc, is_return, &symbol);
-    if (!always && known == 0 && is_runtime(&symbol, pc, is_return))
+    if (!always && known == 0 && ag__is_runtime_frame(&symbol, pc, is_return))
         return;
     ag__put(t, known == 0 ? symbol.name : "?");
     ag__put(t, "(...)\n\t");
@@ -113,5 +76,5 @@ const char *ag__pending_name(const ag__pending *p) {
     uintptr_t pc = (uintptr_t)p->fn;
     if (ag__symbol(pc, false, &symbol) != 0)
         return "?";
-    return is_runtime(&symbol, pc, false) ? NULL : symbol.name;
+    return ag__is_runtime_frame(&symbol, pc, false) ? NULL : symbol.name;
 }

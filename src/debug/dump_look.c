@@ -10,10 +10,11 @@
  * Stacks are many and places few: trails are kept once each.
  */
 #include "debug/dump_view.h"
+#include "debug/look.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { COPY_MAX = 64 * 1024, TRIES = 4, CHUNK = 64 * 1024 };
+enum { TRIES = 4, CHUNK = 64 * 1024 };
 
 /* --- Memory. --- */
 
@@ -50,7 +51,7 @@ ag__dump *ag__dump_begin(void) {
     ag__dump *d = calloc(1, sizeof *d);
     if (!d)
         return NULL;
-    d->stack = malloc(COPY_MAX);
+    d->stack = malloc(AG__LOOK_BYTES);
     ag__g *self = ag__m_now()->g;
     d->self = self && !(self->flags & AG__GF_FOREIGN) ? self : NULL;
     d->now = ag__os_now();
@@ -95,23 +96,12 @@ struct copy {
     size_t n;
 };
 
-/* The stack belongs to a goroutine that may be running by now, and is full of the sanitizers'
- * borders: plain words, each read once. */
-static AG__NO_SANITIZE void copy_words(uintptr_t *to, const char *from, size_t n) {
-    const volatile uintptr_t *words = (const volatile uintptr_t *)from;
-    ag__vg_quiet_begin();
-    for (size_t i = 0; i < n / sizeof *words; i++)
-        to[i] = words[i];
-    ag__vg_quiet_end();
-    ag__vg_defined(to, n);
-}
-
 static bool read_defer(const struct copy *c, uintptr_t at, struct ag__defer *ret) {
     if (c->n >= sizeof *ret && at - c->sp <= c->n - sizeof *ret) {
         memcpy(ret, c->bytes + (at - c->sp), sizeof *ret);
         return true;
     }
-    return ag__os_peek(ret, (const void *)at, sizeof *ret);
+    return ag__os_peek((const void *)at, ret, sizeof *ret) == 0;
 }
 
 /* The deferred calls of g, innermost first: those that are whole, see lang/panic.c. Returns how
@@ -133,24 +123,18 @@ static AG__NO_SANITIZE int pending_of(ag__g *g, const struct copy *c, uintptr_t 
     return n;
 }
 
-/* Copies the suspended stack of g and unwinds the copy. */
-static AG__NO_SANITIZE void look_at_stack(ag__dump *d, ag__g *g, char *sp, ag__view *v) {
-    char *hi = __atomic_load_n(&g->stack_hi, __ATOMIC_RELAXED);
-    char *lo = __atomic_load_n(&g->stack_lo, __ATOMIC_RELAXED);
-    if (!d->stack || sp <= lo || sp >= hi)
-        return;
-    size_t n = (size_t)(hi - sp);
-    v->stack_used = n;
-    v->stack_bytes = (size_t)(hi - lo);
-    if (n > COPY_MAX)
-        n = COPY_MAX;
-    copy_words((uintptr_t *)d->stack, sp, n);
-    struct copy c = {d->stack, (uintptr_t)sp, n};
-    ag__regs regs = {.sp = (uintptr_t)sp + AG__FRAME_WORDS * sizeof(uintptr_t)};
-    regs.pc = ag__frame_read((const uintptr_t *)d->stack, regs.callee);
-    ag__stack_view stack = {c.sp, c.sp + n, d->stack};
+/* Where the suspended g stands. */
+static void look_at_stack(ag__dump *d, ag__g *g, char *sp, ag__view *v) {
     uintptr_t words[AG__FRAMES + 2 * AG__DEFERS];
-    int frames = ag__unwind(&regs, &stack, words, AG__FRAMES);
+    ag__stack_shape shape;
+    int frames = d->stack ? ag__look_at_stack(g, d->stack, words, AG__FRAMES, &shape) : 0;
+    if (frames == 0)
+        return;
+    v->stack_used = shape.used;
+    v->stack_bytes = shape.bytes;
+    struct copy c = {d->stack, (uintptr_t)sp, shape.used};
+    if (c.n > AG__LOOK_BYTES)
+        c.n = AG__LOOK_BYTES;
     frames = ag__frames_shown(d, words, frames, false);
     int pending = pending_of(g, &c, words + frames);
     v->trail = intern(d, words, frames, pending);

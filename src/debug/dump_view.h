@@ -4,6 +4,7 @@
  *
  *     dump_look.c     goroutines  ->  views: what each was like at one moment
  *     dump_wait.c     what it waits for, and who could end that
+ *     look.c          stacks that are not running (look.h)
  *     dump_frame.c    addresses   ->  names and lines, each looked up once
  *     dump_print.c    one entry a goroutine
  *     dump_group.c    one entry for all that stand at the same place

@@ -53,11 +53,11 @@ static const char *about(ag__dump *d, int fd) {
 static bool look_at_descriptor(ag__dump *d, ag__g *g, ag__wait *w) {
     w->fd = -1;
     if (w->reason == AG__WAIT_IO_FD) {
-        if (!ag__fd_look(w->object, g, &w->fd, &w->events))
+        if (!ag__fd_peek(w->object, g, &w->fd, &w->events))
             return false;
     } else if (w->reason == AG__WAIT_IO) {
         int64_t deadline;
-        ag__pd_look(w->object, g, &w->fd, &w->events, &deadline);
+        ag__pd_peek(w->object, g, &w->fd, &w->events, &deadline);
         w->events = w->events == AG__READ ? AG_READABLE : AG_WRITABLE;
     }
     if (w->fd >= 0)
@@ -73,26 +73,26 @@ static bool look_at(ag__dump *d, ag__g *g, ag__wait *w) {
     switch (w->reason) {
     case AG__WAIT_CHAN_SEND:
     case AG__WAIT_CHAN_RECV:
-        return ag__chan_look(w->object, &w->chan);
+        return ag__chan_peek(w->object, &w->chan);
     case AG__WAIT_SELECT:
-        return ag__select_look(g, &w->select);
+        return ag__select_peek(g, &w->select);
     case AG__WAIT_MUTEX:
-        known = ag__mutex_look(w->object, &owner);
+        known = ag__mutex_peek(w->object, &owner);
         break;
     case AG__WAIT_RWMUTEX:
     case AG__WAIT_RWMUTEX_READ:
-        known = ag__rwmutex_look(w->object, &owner, &readers);
+        known = ag__rwmutex_peek(w->object, &owner, &readers);
         break;
     case AG__WAIT_WAIT_GROUP:
-        known = ag__wg_look(w->object, &counter);
+        known = ag__wg_peek(w->object, &counter);
         break;
     case AG__WAIT_SEM:
-        return ag__sem_look(w->object, &w->size, &w->taken);
+        return ag__sem_peek(w->object, &w->size, &w->taken);
     case AG__WAIT_SCOPE:
     case AG__WAIT_SCOPE_ROOM:
-        return ag__nest_look(w->object, &w->nest);
+        return ag__nest_peek(w->object, &w->nest);
     case AG__WAIT_JOB:
-        return ag__nest_look(ag__job_nest(w->object), &w->nest);
+        return ag__nest_peek(ag__job_nest(w->object), &w->nest);
     case AG__WAIT_IO:
     case AG__WAIT_IO_FD:
         return look_at_descriptor(d, g, w);

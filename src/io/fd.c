@@ -345,7 +345,7 @@ int ag_fd_close(int fd) {
     return ag__file_close(fd);
 }
 
-bool ag__fd_look(const void *entry, const ag__g *g, int *ret_fd, int *ret_events) {
+bool ag__fd_peek(const void *entry, const ag__g *g, int *ret_fd, int *ret_events) {
     for (int i = 0; i < BLOCKS; i++) {
         struct entry *entries = atomic_load_explicit(&table[i], memory_order_acquire);
         size_t at = entries ? (uintptr_t)entry - (uintptr_t)entries : SIZE_MAX;

@@ -99,7 +99,7 @@ ssize_t ag__copy_give_fd(ag__copy *c, const void *buf, size_t n);
 
 /* For dumps: what the wait for `entry` (AG__WAIT_IO_FD) is about; *ret_events 0 if that can't be
  * told. Any thread; waits for nobody. False: it is no such object. */
-bool ag__fd_look(const void *entry, const ag__g *g, int *ret_fd, int *ret_events);
+bool ag__fd_peek(const void *entry, const ag__g *g, int *ret_fd, int *ret_events);
 
 /* Runs fn on the thread of signals when SIGQUIT arrives and no channel asked for it; a second one
  * within two seconds ends the process with status 2. From the start of each world to its end,

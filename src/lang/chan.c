@@ -404,9 +404,9 @@ int64_t ag__chan_cap(void *chan) {
     return c ? c->cap : 0;
 }
 
-bool ag__chan_look(const void *chan, ag__chan_info *ret) {
+bool ag__chan_peek(const void *chan, ag__chan_info *ret) {
     ag__chan c;
-    if (!ag__os_peek(&c, chan, offsetof(ag__chan, orphan_link)))
+    if (ag__os_peek(chan, &c, offsetof(ag__chan, orphan_link)) != 0)
         return false;
     *ret = (ag__chan_info){.chan = chan,
                            .len = ag__count_of(&c),

@@ -63,14 +63,14 @@ typedef struct ag__chan_info {
     bool closed;
     bool sends; /* the case of a select */
 } ag__chan_info;
-bool ag__chan_look(const void *chan, ag__chan_info *ret);
+bool ag__chan_peek(const void *chan, ag__chan_info *ret);
 enum { AG__SELECT_SEEN = 4 };
 typedef struct ag__select_info {
     int channels; /* cases with a channel */
     int seen;     /* as many of them are in `cases` */
     ag__chan_info cases[AG__SELECT_SEEN];
 } ag__select_info;
-bool ag__select_look(const ag__g *g, ag__select_info *ret);
+bool ag__select_peek(const ag__g *g, ag__select_info *ret);
 /* Whether this is the mark of an ag_try in the list of deferred calls. */
 bool ag__defer_is_try(ag__fn fn);
 

@@ -410,22 +410,22 @@ int ag_select_ordered_n(const ag_case *cases, size_t n) {
     return select_any(cases, n, true, __builtin_return_address(0));
 }
 
-AG__NO_SANITIZE bool ag__select_look(const ag__g *g, ag__select_info *ret) {
+AG__NO_SANITIZE bool ag__select_peek(const ag__g *g, ag__select_info *ret) {
     struct work w;
     const void *at = __atomic_load_n(&g->unlink_arg, __ATOMIC_RELAXED);
     memset(ret, 0, sizeof *ret);
     if (__atomic_load_n(&g->unlink, __ATOMIC_RELAXED) != unlink_dropped ||
-        !ag__os_peek(&w, at, sizeof w))
+        ag__os_peek(at, &w, sizeof w) != 0)
         return false;
     ret->channels = (int)w.channels;
     for (size_t i = 0; i < w.n && i < 4 * SMALL && ret->seen < AG__SELECT_SEEN; i++) {
         ag_case c;
         ag__chan_info *info = &ret->cases[ret->seen];
-        if (!ag__os_peek(&c, &w.cases[i], sizeof c))
+        if (ag__os_peek(&w.cases[i], &c, sizeof c) != 0)
             return false;
         if ((c.op != AG__CASE_RECV && c.op != AG__CASE_SEND) || !c.chan)
             continue;
-        if (!ag__chan_look(c.chan, info))
+        if (!ag__chan_peek(c.chan, info))
             return false;
         info->sends = c.op == AG__CASE_SEND;
         ret->seen++;

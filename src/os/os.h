@@ -105,8 +105,8 @@ int64_t ag__os_mapping_budget(void); /* nine tenths of vm.max_map_count */
  * Looks no further below a hole of a thousand pages. */
 size_t ag__os_resident_top(const void *addr, size_t bytes);
 
-/* Copies memory of this process that may not be there any more: false if it is not. */
-bool ag__os_peek(void *to, const void *from, size_t n);
+/* Copies n bytes that may not be there, or change meanwhile: no sanitizer looks. 0; -EFAULT. */
+int ag__os_peek(const void *from, void *to, size_t n);
 
 /* --- Processors that this process may use: affinity and the whole cgroup chain. --- */
 int ag__os_cpus(void);

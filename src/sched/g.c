@@ -160,7 +160,7 @@ AG__NO_SANITIZE void ag__g_name(const ag__g *g, char ret_name[AG__NAME_BYTES]) {
     const char *name = __atomic_load_n(&g->name, __ATOMIC_ACQUIRE);
     int64_t id = __atomic_load_n(&g->id, __ATOMIC_RELAXED);
     ret_name[0] = 0;
-    if (!name || !ag__os_peek(ret_name, name, AG__NAME_BYTES) ||
+    if (!name || ag__os_peek(name, ret_name, AG__NAME_BYTES) != 0 ||
         __atomic_load_n(&g->name, __ATOMIC_ACQUIRE) != name ||
         __atomic_load_n(&g->id, __ATOMIC_RELAXED) != id)
         ret_name[0] = 0;

@@ -333,7 +333,7 @@ int ag__pd_wait(ag__pd *pd, int mode) {
     }
 }
 
-AG__NO_SANITIZE void ag__pd_look(const ag__pd *pd, const ag__g *g, int *ret_fd, int *ret_mode,
+AG__NO_SANITIZE void ag__pd_peek(const ag__pd *pd, const ag__g *g, int *ret_fd, int *ret_mode,
                                  int64_t *ret_deadline) {
     uintptr_t reader = atomic_load_explicit(&pd->who[AG__READ], AG__RLX);
     *ret_fd = __atomic_load_n(&pd->fd, __ATOMIC_RELAXED);

@@ -218,7 +218,7 @@ int ag__pd_wait(ag__pd *pd, int mode);
  * caller's again. */
 int ag__pd_wish(ag__pd *pd, int mode, ag__g *g);
 /* For dumps: where g waits. Any thread; the record may be another's by now. */
-void ag__pd_look(const ag__pd *pd, const ag__g *g, int *ret_fd, int *ret_mode,
+void ag__pd_peek(const ag__pd *pd, const ag__g *g, int *ret_fd, int *ret_mode,
                  int64_t *ret_deadline);
 /* A deadline for waits in this mode, also one that goes on; 0: none. */
 void ag__pd_set_deadline(ag__pd *pd, int mode, int64_t when);

@@ -379,9 +379,9 @@ void ag_mutex_unlock(ag_mutex *mutex) {
         ag__panic_text(__builtin_return_address(0), "sync: unlock of unlocked mutex");
 }
 
-bool ag__mutex_look(const void *mutex, const void **ret_owner) {
+bool ag__mutex_peek(const void *mutex, const void **ret_owner) {
     struct mutex x;
-    if (!ag__os_peek(&x, mutex, sizeof x))
+    if (ag__os_peek(mutex, &x, sizeof x) != 0)
         return false;
     *ret_owner = state_of(&x) & LOCKED ? x.owner : NULL;
     return true;

@@ -308,11 +308,11 @@ void ag_rwmutex_runlock(ag_rwmutex *rw) {
         ag__panic_text(__builtin_return_address(0), "sync: RUnlock of unlocked RWMutex");
 }
 
-bool ag__rwmutex_look(const void *rwmutex, const void **ret_owner, int *ret_readers) {
+bool ag__rwmutex_peek(const void *rwmutex, const void **ret_owner, int *ret_readers) {
     struct rwmutex x;
-    if (!ag__os_peek(&x, rwmutex, sizeof x))
+    if (ag__os_peek(rwmutex, &x, sizeof x) != 0)
         return false;
     uint32_t s = ag__state_of(&x.word);
     *ret_readers = x.writer ? x.leaving : s & WRITER ? 0 : (int)(s & READERS);
-    return ag__mutex_look((const char *)rwmutex + offsetof(struct rwmutex, writers), ret_owner);
+    return ag__mutex_peek((const char *)rwmutex + offsetof(struct rwmutex, writers), ret_owner);
 }

@@ -150,9 +150,9 @@ void ag_sem_release(ag_sem *sem, int64_t n) {
         ag__panic_text(__builtin_return_address(0), "semaphore: released more than held");
 }
 
-bool ag__sem_look(const void *sem, int64_t *ret_size, int64_t *ret_taken) {
+bool ag__sem_peek(const void *sem, int64_t *ret_size, int64_t *ret_taken) {
     struct sem s;
-    if (!ag__os_peek(&s, sem, sizeof s))
+    if (ag__os_peek(sem, &s, sizeof s) != 0)
         return false;
     *ret_size = s.size;
     *ret_taken = s.taken;

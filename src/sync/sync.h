@@ -45,13 +45,13 @@ static inline ag__m *ag__park_claimed(ag__m *m, int reason, const void *object, 
 
 /* For dumps, as in lang.h. The owner is the record of a goroutine or of a thread, perhaps of one
  * that has ended; NULL: unlocked, or not known. */
-bool ag__mutex_look(const void *mutex, const void **ret_owner);
+bool ag__mutex_peek(const void *mutex, const void **ret_owner);
 /* *ret_readers have it, and the owner waits for them to leave; if they are 0 it has it. */
-bool ag__rwmutex_look(const void *rwmutex, const void **ret_owner, int *ret_readers);
-bool ag__wg_look(const void *wg, int *ret_counter);
+bool ag__rwmutex_peek(const void *rwmutex, const void **ret_owner, int *ret_readers);
+bool ag__wg_peek(const void *wg, int *ret_counter);
 /* The group into which ag_wg_go has started g; NULL: none. */
-const void *ag__wg_of(const ag__g *g);
-bool ag__sem_look(const void *sem, int64_t *ret_size, int64_t *ret_taken);
+const void *ag__wg_of(ag__g *g);
+bool ag__sem_peek(const void *sem, int64_t *ret_size, int64_t *ret_taken);
 
 /* check.c. Set before main; constant. */
 extern bool ag__checks AG__HIDDEN;

@@ -85,15 +85,15 @@ int64_t ag__wg_go(ag_wg *wg, const struct ag__site *site, ag__fn fn, const intpt
     return r;
 }
 
-bool ag__wg_look(const void *wg, int *ret_counter) {
+bool ag__wg_peek(const void *wg, int *ret_counter) {
     struct group w;
-    if (!ag__os_peek(&w, wg, sizeof w))
+    if (ag__os_peek(wg, &w, sizeof w) != 0)
         return false;
     *ret_counter = w.counter;
     return true;
 }
 
-AG__NO_SANITIZE const void *ag__wg_of(const ag__g *g) {
+AG__NO_SANITIZE const void *ag__wg_of(ag__g *g) {
     void (*fn)(void *) = __atomic_load_n(&g->end_fn, __ATOMIC_RELAXED);
     return fn == end ? __atomic_load_n(&g->end_arg, __ATOMIC_RELAXED) : NULL;
 }

@@ -211,13 +211,13 @@ static AG__NO_SANITIZE bool peek_here(char *to, const char *from, size_t n) {
     return true;
 }
 
-bool ag__os_peek(void *to, const void *from, size_t n) {
+int ag__os_peek(const void *from, void *to, size_t n) {
     int saved = errno;
-    struct iovec local = {to, n}, remote = {(void *)from, n};
-    long r = syscall(SYS_process_vm_readv, (long)getpid(), &local, 1L, &remote, 1L, 0L);
-    bool ok = r == (long)n;
-    if (r < 0 && (errno == ENOSYS || errno == EPERM))
+    struct iovec local = {to, n}, remote = {(void *)(uintptr_t)from, n};
+    long got = syscall(SYS_process_vm_readv, (long)getpid(), &local, 1L, &remote, 1L, 0L);
+    bool ok = got == (long)n;
+    if (got < 0 && (errno == ENOSYS || errno == EPERM))
         ok = peek_here(to, from, n);
     errno = saved;
-    return ok;
+    return ok ? 0 : -EFAULT;
 }
