@@ -2,6 +2,12 @@
 /*
  * aglet/debug.h - seeing inside a running program. ag_dump is in aglet/run.h; SIGQUIT prints it
  * on stderr and goes on, a second one within 2 s ends the process.
+ *
+ * A process that ends by SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGABRT first prints the goroutine that
+ * did it, its labels, its backtrace and where it was created; then the signal does what it would
+ * have done otherwise. A handler that was there before ag_run gets it instead, and nothing is
+ * printed; one that is installed later stays. A stack overflow is printed in any case and ends the
+ * process with status 2, or with AGLET_TRACEBACK=crash by its signal.
  */
 #ifndef AGLET_DEBUG_H
 #define AGLET_DEBUG_H

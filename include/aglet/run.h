@@ -40,7 +40,7 @@ typedef struct ag_config {
     int spin_us;       /* AGLET_SPIN_US: how long an idle thread looks for work before it
                           sleeps, in microseconds; 0: 50, -1: not at all */
     int quiet;         /* AGLET_QUIET: 1 leaves out the warnings on stderr */
-    int no_signals;    /* AGLET_NO_SIGNALS: 1 leaves SIGQUIT and SIGSEGV handlers alone */
+    int no_signals;    /* AGLET_NO_SIGNALS: 1 takes neither SIGQUIT nor a crash's signals */
 } ag_config;
 
 /**
@@ -150,8 +150,9 @@ AG_API void ag_unlock_thread(void);
  */
 AG_API void ag_exit(int code) __attribute__((noreturn));
 
-/** Writes every goroutine to `out`: number, name, state, what it waits for and how long,
- * backtrace, where it was created. Stops nobody. From: goroutine, any thread. */
+/** Writes every goroutine to `out`: number, name, state, what it waits for, who holds that, and how
+ * long, backtrace, where it was created; many in groups (aglet/debug.h). Stops nobody. From:
+ * goroutine, any thread. */
 AG_API void ag_dump(FILE *out);
 
 /* The functions behind the macros. */

@@ -3,8 +3,9 @@
  * aglet/signal.h - signals as values on a channel, and as the end of a context.
  *
  * What nobody asked for keeps the action that the program or the system has set; aglet itself
- * takes SIGQUIT, for the dump, and the faults of a stack overflow (see no_signals in
- * aglet/run.h). A signal that is asked for comes, although every thread of the program blocks it.
+ * takes SIGQUIT, for the dump, and the signals of a crash, to say which goroutine it was (see
+ * no_signals in aglet/run.h and aglet/debug.h). A signal that is asked for comes, although every
+ * thread of the program blocks it.
  *
  * Equal signals that come before the first of them was taken may count as one, because the system
  * merges them; real-time signals (SIGRTMIN and above) are never merged. Apart from that, none is
