@@ -33,10 +33,12 @@ static ag__labels *take(void) {
             slab[i].link = pool;
             pool = &slab[i];
         }
+        AG__HB_RELEASE(&pool);
     }
     ag__labels *l = pool;
     if (l)
         pool = l->link;
+    AG__HB_ACQUIRE(&pool);
     ag__lock_release(&pool_lock);
     return l;
 }
@@ -48,9 +50,15 @@ ag__labels *ag__labels_ref(ag__labels *l) {
 }
 
 void ag__labels_unref(ag__labels *l) {
-    if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) > 1)
+    if (!l)
         return;
+    AG__HB_RELEASE(l);
+    /* As ag_unref. */
+    if (atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    AG__HB_ACQUIRE(l);
     ag__lock_acquire(&pool_lock);
+    AG__HB_RELEASE(&pool);
     l->link = pool;
     pool = l;
     ag__lock_release(&pool_lock);
