@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 4, CHUNK = 64 * 1024 };
+enum { TRIES = 8, CHUNK = 64 * 1024 };
 
 /* --- Memory. --- */
 
@@ -193,9 +193,11 @@ static AG__NO_SANITIZE bool look_once(ag__dump *d, ag__g *g, ag__view *v, bool w
 }
 
 static AG__NO_SANITIZE void look(ag__dump *d, ag__g *g, ag__view *v, bool with_stack) {
-    bool stood = false;
-    for (int i = 0; i < TRIES && !stood; i++)
+    bool stood = look_once(d, g, v, with_stack);
+    for (int i = 1; i < TRIES && !stood && v->state == AG__G_WAITING; i++) {
+        ag__os_yield(); /* it is about to be parked */
         stood = look_once(d, g, v, with_stack);
+    }
     if (!stood) { /* it runs, or has never run: what it left behind means nothing */
         v->trail = NULL;
         v->wait = NULL;

@@ -28,7 +28,8 @@ static __attribute__((noinline, unused)) char *dump_as(int form) {
     return text;
 }
 
-/* Does the entry of goroutine `id`, once it waits for what begins with `state`, say this? */
+/* Does the entry of goroutine `id`, once it waits for what begins with `state`, say this? One that
+ * is just about to be parked is looked at again. */
 static inline void expect_at(const char *file, int line, int64_t id, const char *state,
                              const char *fmt, ...) {
     char words[512];
@@ -38,6 +39,11 @@ static inline void expect_at(const char *file, int line, int64_t id, const char 
     va_end(args);
     until_waits_at(file, line, id, state);
     char *text = entry_of(id);
+    for (ag_time end = ag_now() + 20 * AG_SEC; !strstr(text, words) && ag_now() < end;) {
+        free(text);
+        ag_sleep(AG_MS);
+        text = entry_of(id);
+    }
     ag_test_check_contains(file, line, "the entry", text, words);
     free(text);
 }

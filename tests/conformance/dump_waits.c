@@ -250,10 +250,8 @@ AG_TEST_RUN(the_children_of_a_scope_that_are_left) {
     expect_entry(id, "scope end", ", 2 of 2 children left: goroutine ");
     ag_close(first);
     eventually(ag_count() == 3);
-    char *text = entry_of(id);
-    const char *at = strstr(text, ", 1 of 2 children left: goroutine ");
-    ag_check(at && strstr(at, "[chan receive] since "));
-    free(text);
+    expect_entry(id, "scope end", ", 1 of 2 children left: goroutine ");
+    expect_entry(id, "scope end", " [chan receive] since ");
     ag_unref(first);
     end_all(leave);
 }
@@ -272,20 +270,9 @@ static void await(ag_chan(int) c) {
 AG_TEST_RUN(the_goroutine_that_runs_a_job) {
     ag_chan(int) leave = ag_make(int, 0);
     int64_t id = ag_go(await, leave);
-    until_waits_for(id, "job await");
-    eventually(ag_count() == 3);
-    for (char *text = NULL;;) { /* it may not have come to its receive yet */
-        free(text);
-        text = entry_of(id);
-        ag_check_contains(text, "waits for job ");
-        ag_check_contains(text, ", run by goroutine ");
-        bool there = strstr(text, "[chan receive] since ") != NULL;
-        if (there) {
-            free(text);
-            break;
-        }
-        ag_yield();
-    }
+    expect_entry(id, "job await", "waits for job ");
+    expect_entry(id, "job await", ", run by goroutine ");
+    expect_entry(id, "job await", " [chan receive] since ");
     end_all(leave);
 }
 
@@ -342,7 +329,7 @@ AG_TEST_RUN(the_timer_of_a_sleep_and_the_deadline_of_a_context) {
     ag_ctx *c = ag_ctx_with_timeout(NULL, 2 * AG_MIN);
     ag_ctx_enter(c);
     int64_t id = ag_go(sleep_it);
-    until_waits_for(id, "sleep");
+    expect_entry(id, "sleep", "waits for a timer in ");
     char *text = entry_of(id), *at = strstr(text, "waits for a timer in ");
     double timer = 0, deadline = 0;
     ag_check(at && sscanf(at, "waits for a timer in %lf s since ", &timer) == 1);
@@ -386,9 +373,9 @@ static __attribute__((noinline)) void inner(ag_chan(int) leave) {
     ag_recv(leave, NULL);
 }
 
-static int defer_line;
+static atomic_int defer_line;
 static void outer(ag_chan(int) leave) {
-    defer_line = __LINE__ + 1;
+    atomic_store(&defer_line, __LINE__ + 1);
     ag_defer(close_all);
     ag_within(AG_MIN); /* a deferred call of the runtime's own: not shown */
     ag_try(NULL, inner, leave);
@@ -397,11 +384,11 @@ static void outer(ag_chan(int) leave) {
 AG_TEST_RUN(deferred_calls_that_are_pending) {
     ag_chan(int) leave = ag_make(int, 0);
     int64_t id = ag_go(outer, leave);
-    until_waits_for(id, "chan receive");
+    expect_entry(id, "chan receive", "deferred: close_all at ");
     char *text = entry_of(id), place[64];
     const char *first = strstr(text, "deferred: put_back at ");
     const char *last = strstr(text, "deferred: close_all at ");
-    snprintf(place, sizeof place, "dump_waits.c:%d\n", defer_line);
+    snprintf(place, sizeof place, "dump_waits.c:%d\n", atomic_load(&defer_line));
     ag_check(first && last && first < last);
     ag_check_contains(last, place);
     ag_check_contains(last, "created by ");
