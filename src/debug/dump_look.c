@@ -228,7 +228,8 @@ static void look_at_self(ag__dump *d, ag__g *g, ag__view *v) {
 static AG__NO_SANITIZE bool visit(ag__g *g, void *arg) {
     ag__dump *d = arg;
     int state = atomic_load_explicit(&g->state, AG__RLX);
-    if (state == AG__G_FREE || state == AG__G_WISH)
+    if (state == AG__G_FREE || state == AG__G_WISH ||
+        (d->only && (g->id == d->only) != d->only_first))
         return true;
     if (d->count == d->room) {
         size_t room = 2 * d->room + 64;
@@ -258,7 +259,12 @@ void ag__dump_collect(ag__dump *d, int64_t only) {
     d->only = only;
     if (d->self)
         d->self_frames = ag__unwind_here(d->self_pcs, AG__FRAMES, 0);
+    d->only_first = only != 0;
     ag__g_each(visit, d);
+    if (d->only_first && d->count > 0 && d->views[0].wait) { /* the others have to do with it */
+        d->only_first = false;
+        ag__g_each(visit, d);
+    }
     if (d->count > 0)
         qsort(d->views, d->count, sizeof *d->views, by_id);
     ag__dump_link(d);

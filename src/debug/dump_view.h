@@ -93,7 +93,8 @@ typedef struct ag__dump {
     ag__edge *edges; /* sorted */
     size_t edge_count, edge_room;
     struct ag__arena *arena;
-    bool no_memory; /* something was left out */
+    bool only_first; /* looking for `only`, not at the others yet */
+    bool no_memory;  /* something was left out */
     unsigned char *stack;
     uintptr_t self_pcs[AG__FRAMES];
     int self_frames;
