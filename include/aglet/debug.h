@@ -73,5 +73,26 @@ typedef struct ag_report {
 typedef void (*ag_report_hook)(const ag_report *);
 AG_API ag_report_hook ag_on_report(ag_report_hook hook);
 
+/** Who asks ag_debug_answer: how the answer gets to it. Kept by the caller until the call returns.
+ * Each function returns 0, or a negative error value when the asker has gone: nothing more is sent
+ * then, and ag_debug_answer returns that value. */
+typedef struct ag_debug_client {
+    void *arg;
+    /* First, once: the answer's HTTP status and content type. */
+    int (*begin)(void *arg, int status, const char *content_type);
+    /* Then any number of times, also never: the next bytes. */
+    int (*write)(void *arg, const void *data, size_t n);
+    /* Whether the asker has gone, asked now and then during long answers. May be NULL. */
+    bool (*is_gone)(void *arg);
+} ag_debug_client;
+
+/** Answers one question about this program, as `GET target` does over HTTP: the target is a path
+ * below /debug/ with its query, "/debug/goroutines?id=7"; "/debug/list" tells which there are. What
+ * is wrong with the question is part of the answer, as a status and a text.
+ * Waits: as long as the question says (`seconds=`), and in the client's functions.
+ * Returns: 0; -ENOMEM without having called anything; what a client's function returned; another
+ * negative error value when the answer broke off. From: goroutine, any thread. */
+AG_API int ag_debug_answer(const char *target, const ag_debug_client *client);
+
 AG__END
 #endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ask_basics.c - the answers that are there in every program: the list of what can be asked, the
+ * goroutines as text, the counters. Each is a few lines around what dump.c offers; what needs more
+ * lives beside what it is about, with a line in ask.def.
+ */
+#include "debug/ask.h"
+#include "sched/sched.h"
+#include <aglet/debug.h>
+#include <errno.h>
+
+int ag__ask_list(const ag__question *q, FILE *out) {
+    (void)q;
+    int n;
+    const ag__answer *all = ag__answers(&n);
+    int width = 0;
+    for (int i = 0; i < n; i++) {
+        int length = snprintf(NULL, 0, "%s", all[i].path);
+        width = length > width ? length : width;
+    }
+    for (int i = 0; i < n; i++)
+        fprintf(out, "%-*s  %s\n", width, all[i].path, all[i].about);
+    return 0;
+}
+
+int ag__ask_index(const ag__question *q, FILE *out) {
+    (void)q;
+    int n;
+    const ag__answer *all = ag__answers(&n);
+    fprintf(out,
+            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>aglet %d</title>"
+            "\n<h1>Process %d</h1>\n<ul>\n",
+            ag__os_pid(), ag__os_pid());
+    for (int i = 0; i < n; i++)
+        fprintf(out, "<li><a href=\"%s\">%s</a> %s\n", all[i].path, all[i].path, all[i].about);
+    fprintf(out, "</ul>\n</html>\n");
+    return 0;
+}
+
+int ag__ask_goroutines(const ag__question *q, FILE *out) {
+    int64_t id = ag__question_number(q, "id", 0);
+    if (ag__question_is_given_up(q))
+        return 0;
+    if (ag__question_text(q, "id"))
+        return ag_dump_goroutine(out, id);
+    ag_dump(out);
+    return 0;
+}
+
+int ag__ask_pprof_goroutine(const ag__question *q, FILE *out) {
+    if (ag__question_number(q, "debug", 0) != 2)
+        return -EOPNOTSUPP;
+    ag_dump(out);
+    return 0;
+}
+
+int ag__ask_stats(const ag__question *q, FILE *out) {
+    (void)q;
+    ag_stats s;
+    ag_stats_read(&s);
+    const struct {
+        const char *name;
+        int64_t value;
+    } rows[] = {
+        {"pid", ag__os_pid()},          {"goroutines", s.goroutines}, {"created", s.created},
+        {"threads", s.threads},         {"procs", s.procs},           {"handed_on", s.handed_on},
+        {"stolen", s.stolen},           {"stacks", s.stacks},         {"polls", s.polls},
+        {"stack_bytes", s.stack_bytes}, {"now_ns", ag__os_now()},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        fprintf(out, "%s\"%s\": %lld", i ? ",\n  " : "{\n  ", rows[i].name,
+                (long long)rows[i].value);
+    fprintf(out, "\n}\n");
+    return 0;
+}
