@@ -41,6 +41,7 @@ typedef struct ag_config {
                           sleeps, in microseconds; 0: 50, -1: not at all */
     int quiet;         /* AGLET_QUIET: 1 leaves out the warnings on stderr */
     int no_signals;    /* AGLET_NO_SIGNALS: 1 takes neither SIGQUIT nor a crash's signals */
+    int no_socket;     /* AGLET_NO_SOCKET: 1 opens no socket for the tool `aglet` */
 } ag_config;
 
 /**

@@ -9,8 +9,11 @@
  * transport (no last chunk).
  */
 #include "debug/ask.h"
+#include "os/os.h"
 #include "os/stream.h"
 #include <aglet/debug.h>
+#include <aglet/run.h>
+#include <aglet/time.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +130,20 @@ bool ag__question_is_given_up(const ag__question *q) {
 
 void ag__question_set_type(const ag__question *q, const char *content_type) {
     ((ag__question *)q)->type = content_type;
+}
+
+bool ag__question_sleep(const ag__question *q, int64_t ns) {
+    const int64_t slice = 50 * AG_MS;
+    bool is_goroutine = ag_id() > 0;
+    for (int64_t until = ag__os_now() + ns, left = ns; left > 0; left = until - ag__os_now()) {
+        if (ag__question_is_given_up(q))
+            return false;
+        if (!is_goroutine)
+            ag__os_sleep(left < slice ? left : slice);
+        else if (ag_sleep(left < slice ? left : slice) != 0)
+            return false;
+    }
+    return !ag__question_is_given_up(q);
 }
 
 /* --- The answer. --- */

@@ -45,6 +45,14 @@ typedef struct ag__answer {
 /* All that can be asked, in the order of ask.def. */
 const ag__answer *ag__answers(int *ret_count);
 
+/* Sleeps for so long, in a goroutine or not, but no longer than anybody waits for the answer.
+ * False: the question was given up. */
+bool ag__question_sleep(const ag__question *q, int64_t ns);
+
+/* The socket of this process; see ask_socket.c. Where a world begins and where it ends. */
+void ag__ask_open(void);
+void ag__ask_close(void);
+
 #define ASK(path, content_type, fn, about) int fn(const ag__question *q, FILE *out);
 #include "debug/ask.def"
 #undef ASK

@@ -9,6 +9,7 @@
  * are. So from EACH_MAX on they are printed in groups, unless the caller has said.
  */
 #include "debug/dump.h"
+#include "debug/ask.h"
 #include "debug/dump_view.h"
 #include <aglet/debug.h>
 #include <errno.h>
@@ -115,8 +116,10 @@ static void on_quit(void) {
 
 static void world_begins(void) {
     ag__on_quit(on_quit);
+    ag__ask_open();
 }
 static void world_ends(void) {
+    ag__ask_close();
 }
 static void deadlock(void) {
     fputs("\n", stderr);

@@ -56,6 +56,8 @@ int ag__sock_accept(int fd);
 bool ag__sock_accept_again(int error);
 int ag__sock_connect(int fd, const ag__addr *a);
 int ag__sock_shutdown(int fd, int how);
+/* Ends both directions for every process that has the socket, and whatever waits for it. */
+int ag__sock_hang_up(int fd);
 int ag__sock_local(int fd, ag__addr *ret_addr);
 int ag__sock_remote(int fd, ag__addr *ret_addr);
 

@@ -267,6 +267,7 @@ struct ag__sched {
     size_t stack_size;
     bool quiet;
     bool no_signals;
+    bool no_socket;
     ag__g *main_g;
     int (*main_fn)(void *);
     void *main_arg;

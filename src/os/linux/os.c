@@ -7,6 +7,7 @@
  * refuses it (before 4.14, user-mode emulators, some sandboxes) both sides are full fences.
  */
 #include "os/os.h"
+#include "os/own.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -297,6 +298,7 @@ void ag__os_write_err(const char *text, size_t n) {
 }
 
 void ag__os_exit_now(int status) {
+    ag__own_remove();
     /* Not _exit: sanitizers do their own work there, and may take another status. */
     syscall(SYS_exit_group, status);
     __builtin_unreachable();

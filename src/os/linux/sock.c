@@ -77,6 +77,10 @@ int ag__sock_shutdown(int fd, int how) {
     RESULT(int, shutdown(fd, how));
 }
 
+int ag__sock_hang_up(int fd) {
+    return ag__sock_shutdown(fd, SHUT_RDWR);
+}
+
 int ag__sock_refuse_new(int fd, bool tcp) {
     if (!tcp) /* unix(7) lets nobody in then, and keeps the queue */
         return ag__sock_shutdown(fd, SHUT_RD);
