@@ -1,0 +1,368 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The ways in to a running program, as a user goes them: the tool `aglet`, and curl.
+
+    tests/ways/run.py BUILD_DIR
+
+Compiles program.c of this folder, runs it, and asks it while it waits, burns its processors, is
+stopped, killed, or was never an aglet program. What goes wrong must be told in words that say what
+to do.
+"""
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BUILD = Path(sys.argv[1]).resolve()
+TOOL = BUILD / "bin" / "aglet"
+LIMIT_S = 120
+WORK = Path(tempfile.mkdtemp(prefix="aglet-ways-"))
+RUNTIME = WORK / "run"
+
+
+class Skip(Exception):
+    """Something is missing."""
+
+
+def need(truth, what):
+    if not truth:
+        raise AssertionError(what)
+
+
+def run(*args, **env):
+    """(status, stdout, stderr) of the tool."""
+    done = subprocess.run([TOOL, *map(str, args)], stdin=subprocess.DEVNULL, cwd=WORK,
+                          capture_output=True, timeout=LIMIT_S,
+                          env={**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME), **env})
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def refuses(*args, status=1, words=""):
+    got, out, err = run(*args)
+    need(got == status and words in err and not out,
+         f"{args}: status {got}, expected {status} and `{words}`:\n{out}{err}")
+
+
+class Program:
+    """One that runs until the block ends."""
+
+    def __init__(self, *args, **env):
+        self.args, self.env = args, env
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            [WORK / "program", *self.args], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME), "AGLET_PROCS": "2",
+                 "AGLET_QUIET": "1", **self.env})
+        need(self.process.stdout.readline() == b"ready\n", "the program did not start")
+        self.pid = self.process.pid
+        self.socket = RUNTIME / "aglet" / f"{self.pid}.sock"
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def ends(self):
+        self.process.stdin.write(b"x")
+        self.process.stdin.flush()
+        return self.process.wait(LIMIT_S)
+
+
+def curl(socket, path, *options):
+    """(status, body)"""
+    if not shutil.which("curl"):
+        raise Skip("curl")
+    done = subprocess.run(["curl", "-sS", "--max-time", "60", "-w", "\n%{http_code}", *options,
+                           "--unix-socket", socket, f"http://aglet{path}"],
+                          capture_output=True, timeout=LIMIT_S, check=False)
+    need(done.returncode == 0, f"curl ends with {done.returncode}: {done.stderr.decode()}")
+    body, _, status = done.stdout.decode().rpartition("\n")
+    return int(status), body
+
+
+# ---- Tests --------------------------------------------------------------------------------------
+
+
+def ps_lists_a_program_with_its_goroutines():
+    with Program() as program:
+        status, out, _ = run("ps")
+        lines = [line for line in out.splitlines() if line.split()[0] == str(program.pid)]
+        need(status == 0 and len(lines) == 1, out)
+        pid, goroutines, threads, uptime, command = lines[0].split(None, 4)
+        need(goroutines == "11" and int(threads) > 2, lines[0])
+        need(re.fullmatch(r"[\d.]+s", uptime) and command == str(WORK / "program"), lines[0])
+    _, out, _ = run("ps")
+    need(str(program.pid) not in [line.split()[0] for line in out.splitlines()], out)
+
+
+def ps_tells_of_programs_without_a_socket():
+    with Program(AGLET_NO_SOCKET="1") as program:
+        _, out, _ = run("ps")
+        need(re.search(rf"^ *{program.pid} +no socket ", out, re.M), out)
+        refuses("dump", program.pid, words="AGLET_NO_SOCKET")
+
+
+def ps_clears_away_what_killed_programs_left():
+    with Program() as program, Program() as other:
+        program.process.send_signal(signal.SIGKILL)
+        program.process.wait()
+        need(program.socket.exists(), "SIGKILL leaves no time to clear away")
+        keep = RUNTIME / "aglet" / "notes.txt"
+        keep.write_text("mine")
+        run("ps")
+        need(not program.socket.exists() and other.socket.exists() and keep.exists(),
+             str(list(keep.parent.iterdir())))
+        keep.unlink()
+    run("ps")
+
+
+def the_socket_goes_with_the_program():
+    with Program() as program:
+        need(program.socket.exists(), "no socket")
+        need(program.ends() == 7, "status")
+        need(not program.socket.exists(), "the socket is still there")
+
+
+def dump_prints_all_goroutines_or_one():
+    with Program() as program:
+        status, out, err = run("dump", program.pid)
+        need(status == 0 and not err, err)
+        need(out.count("\ngoroutine ") + out.startswith("goroutine ") == 11, out)
+        need(out.count("[chan receive]") == 10 and "program.c:" in out, out)
+        status, out, _ = run("dump", program.pid, 1)
+        need(status == 0 and out.startswith("goroutine 1 [") and "\ngoroutine " not in out, out)
+        refuses("dump", program.pid, 4711, words="no goroutine has this number")
+        refuses("dump", program.pid, "x", status=2, words="the number of a goroutine")
+        refuses("dump", program.pid, 1, 2, status=2, words="the number of a goroutine")
+
+
+def a_program_whose_processors_all_burn_answers():
+    with Program("burn", AGLET_MAX_RUNNING="1") as program:
+        status, out, _ = run("dump", program.pid)
+        need(status == 0 and "created by app in goroutine 1" in out, out)
+        status, out, _ = run("get", program.pid, "/debug/stats")
+        need(status == 0 and json.loads(out)["goroutines"] == 19, out)
+
+
+def get_lists_and_gets():
+    with Program() as program:
+        status, out, _ = run("get", program.pid)
+        need(status == 0 and "/debug/goroutines " in out, out)
+        paths = [line.split()[0] for line in out.splitlines()]
+        need(len(set(paths)) == len(paths) and all(p.startswith("/debug/") for p in paths), out)
+        status, out, _ = run("get", program.pid, "/debug/stats")
+        need(status == 0 and json.loads(out)["pid"] == program.pid, out)
+        refuses("get", program.pid, "/debug/none", words=f"`aglet get {program.pid}` lists")
+        refuses("get", program.pid, "/debug/a b", words="is no path")
+        refuses("get", program.pid, "debug", status=2, words="comes a path")
+        refuses("get", program.pid, "/" + "a" * 3000, words="is no path")
+
+
+def errors_say_what_to_do():
+    refuses("dump", 99999999, words="there is no process 99999999; `aglet ps` lists")
+    refuses("dump", os.getpid(), words="is no aglet program")
+    for word in "dump", "get", "metrics", "pprof", "trace", "top":
+        refuses(word, status=2, words="which process?")
+        refuses(word, "none", status=2, words="which process?")
+        refuses(word, "-3", status=2, words="which process?")
+    refuses("ps", "all", status=2, words="no arguments")
+    with Program() as program:
+        refuses("pprof", program.pid, status=2, words="which profile?")
+        refuses("pprof", program.pid, "../x", status=2, words="which profile?")
+        refuses("pprof", program.pid, "heap", "--seconds", "0", status=2, words="whole number")
+        refuses("trace", program.pid, "--quick", status=2, words="is not understood")
+        refuses("pprof", program.pid, "none", words="does not offer /debug/pprof/none")
+        need(not list(WORK.glob("*.pb.gz*")), "a file of nothing")
+        refuses("pprof", program.pid, "none", "-o", "/not/there", words="can't write /not/there")
+
+
+def a_stopped_program_is_told_of():
+    with Program() as program:
+        program.process.send_signal(signal.SIGSTOP)
+        refuses("dump", program.pid, words=f"is stopped, by a signal or a debugger; kill -CONT")
+        program.process.send_signal(signal.SIGCONT)
+        need(run("dump", program.pid)[0] == 0, "it goes on")
+
+
+def a_profile_goes_into_a_file_or_to_stdout():
+    with Program() as program:
+        _, plain, _ = run("get", program.pid, "/debug/pprof/goroutine?debug=2")
+        need("goroutine 1 [" in plain, plain)
+        status, out, err = run("pprof", program.pid, "goroutine", "--text")
+        if status == 1 and "not offered" in err:
+            raise Skip("this program offers no profiles")
+        need(status == 0 and out, err)
+        status, out, err = run("pprof", program.pid, "goroutine", "-o", "it.pb.gz")
+        need(status == 0 and (WORK / "it.pb.gz").stat().st_size > 0, err)
+        need(not list(WORK.glob("*.part")), "a part is left")
+
+
+def a_full_disk_is_told_of():
+    with Program() as program, open("/dev/full", "wb") as full:
+        done = subprocess.run([TOOL, "dump", str(program.pid)], stdout=full, stderr=subprocess.PIPE,
+                              timeout=LIMIT_S, env={**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME)})
+        need(done.returncode == 1 and b"can't write" in done.stderr, str(done))
+
+
+def curl_is_a_client():
+    with Program() as program:
+        status, body = curl(program.socket, "/debug/goroutines")
+        need(status == 200 and body.count("[chan receive]") == 10, body)
+        status, body = curl(program.socket, "/debug/stats", "--http1.0")
+        need(status == 200 and json.loads(body)["goroutines"] == 11, body)
+        need(curl(program.socket, "/debug/none")[0] == 404, "status")
+        need(curl(program.socket, "/debug/list", "-X", "POST", "-d", "x")[0] == 405, "status")
+
+
+def groups_and_processors_are_json():
+    with Program() as program:
+        groups = json.loads(run("get", program.pid, "/debug/groups")[1])
+        need(groups[0]["count"] == 10 and groups[0]["state"] == "chan receive" and
+             groups[0]["waits"] and groups[0]["call"] == "waits" and groups[0]["by"] == "app" and
+             groups[0]["file"].endswith("program.c") and groups[0]["longest_ns"] > 0 and
+             groups[0]["example"] > 1, str(groups))
+        need(sum(group["count"] for group in groups) == 11, str(groups))
+        procs = json.loads(run("get", program.pid, "/debug/procs")[1])
+        need(len(procs["procs"]) == 2 and sum(p["runs"] for p in procs["procs"]) > 10, str(procs))
+
+
+def top_prints_groups():
+    with Program() as program:
+        status, out, err = run("top", program.pid, "--once")
+        need(status == 0 and not err, err)
+        need(re.search(r"^goroutines 11 ", out, re.M), out)
+        need(re.search(r"^ *10 +\S+ +chan receive +waits +program\.c:\d+$", out, re.M), out)
+        refuses("top", program.pid, "--interval", "0", status=2, words="in seconds")
+        refuses("top", program.pid, "--fast", status=2, words="not understood")
+        looks = subprocess.Popen([TOOL, "top", str(program.pid), "--interval", "0.1"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 env={**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME)})
+        rates = 0
+        while rates < 2:
+            line = looks.stdout.readline()
+            need(line, "it ended by itself")
+            rates += line.startswith(b"per second ")
+        need(program.ends() == 7, "status")
+        _, err = looks.communicate(timeout=LIMIT_S)
+        need(looks.returncode == 1 and err.startswith(b"aglet: "), str((looks.returncode, err)))
+
+
+class Terminal:
+    """`aglet top` on a terminal of its own, 20 lines of 100 columns."""
+
+    def __init__(self, pid):
+        self.side, other = pty.openpty()
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 100, 0, 0))
+        self.before = termios.tcgetattr(other)
+        self.other = other
+        self.process = subprocess.Popen(
+            [TOOL, "top", str(pid), "--interval", "0.2"], stdin=other, stdout=other,
+            stderr=subprocess.PIPE, env={**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME)})
+        self.seen = b""
+
+    def until(self, words):
+        end = time.monotonic() + LIMIT_S
+        while words not in self.seen:
+            need(time.monotonic() < end, f"never {words} in {self.seen[-3000:]}")
+            if select.select([self.side], [], [], 0.1)[0]:
+                self.seen += os.read(self.side, 65536)
+        self.seen = self.seen.partition(words)[2]
+
+    def key(self, key):
+        os.write(self.side, key)
+
+    def ends(self, status):
+        _, err = self.process.communicate(timeout=LIMIT_S)
+        need(self.process.returncode == status, f"status {self.process.returncode}: {err}")
+        self.until(b"\x1b[?25h\x1b[?1049l")
+        need(termios.tcgetattr(self.other) == self.before, "the terminal is not as it was")
+        os.close(self.side)
+        os.close(self.other)
+        return err
+
+
+def top_draws_on_a_terminal_and_listens_to_keys():
+    with Program() as program:
+        screen = Terminal(program.pid)
+        screen.until(b"chan receive")
+        screen.until(b"sort (by count)")
+        screen.key(b"s")
+        screen.until(b"sort (by longest wait)")
+        screen.key(b"p")
+        screen.until(b"p go on")
+        screen.key(b"p")
+        screen.until(b"p pause")
+        screen.until(b"per second")
+        screen.key(b"q")
+        screen.ends(0)
+        screen = Terminal(program.pid)
+        screen.until(b"chan receive")
+        screen.process.send_signal(signal.SIGINT)
+        screen.ends(0)
+        screen = Terminal(program.pid)
+        screen.until(b"chan receive")
+        program.ends()
+        need(screen.ends(1).startswith(b"aglet: "), "why")
+
+
+TESTS = [groups_and_processors_are_json, top_prints_groups,
+         top_draws_on_a_terminal_and_listens_to_keys,
+         ps_lists_a_program_with_its_goroutines, ps_tells_of_programs_without_a_socket,
+         ps_clears_away_what_killed_programs_left, the_socket_goes_with_the_program,
+         dump_prints_all_goroutines_or_one, a_program_whose_processors_all_burn_answers,
+         get_lists_and_gets, errors_say_what_to_do, a_stopped_program_is_told_of,
+         a_profile_goes_into_a_file_or_to_stdout, a_full_disk_is_told_of, curl_is_a_client]
+
+
+def compile_program(suite):
+    compiler = re.search(r"^compiler (.*)$", suite, re.M).group(1)
+    done = subprocess.run([compiler, "-std=gnu11", "-g", f"-I{ROOT}/include", HERE / "program.c",
+                           BUILD / "libaglet.a", "-o", WORK / "program", "-pthread", "-lm"],
+                          capture_output=True, check=False)
+    need(done.returncode == 0, done.stderr.decode())
+    RUNTIME.mkdir(mode=0o700)
+
+
+def main():
+    suite = (BUILD / "suite.txt").read_text()
+    unfit = re.search(r"^(sanitize|emulator) \S", suite, re.M)
+    passed = failed = skipped = 0
+    if not unfit:
+        compile_program(suite)
+    for test in TESTS:
+        try:
+            if unfit:
+                raise Skip("a build whose programs need its own flags")
+            test()
+            passed += 1
+            print(f"ok {test.__name__}")
+        except Skip as missing:
+            skipped += 1
+            print(f"skipped {test.__name__}: {missing}")
+        except (AssertionError, subprocess.TimeoutExpired, ValueError, OSError) as why:
+            failed += 1
+            print(f"FAILED {test.__name__}: {why}".replace("\n", "\n    "))
+        sys.stdout.flush()
+    shutil.rmtree(WORK)
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
