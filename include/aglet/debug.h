@@ -13,6 +13,8 @@
 #define AGLET_DEBUG_H
 
 #include <aglet/base.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 AG__BEGIN
@@ -93,6 +95,40 @@ typedef struct ag_debug_client {
  * Returns: 0; -ENOMEM without having called anything; what a client's function returned; another
  * negative error value when the answer broke off. From: goroutine, any thread. */
 AG_API int ag_debug_answer(const char *target, const ag_debug_client *client);
+
+/** What an HTTP request says about who sends it; a member is NULL where it says nothing. */
+typedef struct ag_debug_caller {
+    const char *method;        /* "GET" */
+    const char *remote;        /* the address it comes from, "127.0.0.1:50000" */
+    const char *host;          /* the field Host, with its port */
+    const char *origin;        /* the field Origin */
+    const char *fetch_site;    /* the field Sec-Fetch-Site */
+    const char *authorization; /* the field Authorization */
+    const char *forwarded;     /* any of Forwarded, X-Forwarded-For, Via */
+} ag_debug_caller;
+
+/** Judges whether such a request may look into this program: GET alone; no page of another site or
+ * origin. With AGLET_DEBUG_TOKEN in the environment: who has that token, as a bearer or as the
+ * password of any user. Without: from this machine, not by a proxy, to localhost or a number as
+ * Host, so that no page can give us its own name (DNS rebinding).
+ * Returns: 0; else an HTTP status, with *ret_why a line that says why. From: any thread. */
+AG_API int ag_debug_admit(const ag_debug_caller *caller, const char **ret_why);
+
+/** The header field number `i`, from 0, that every answer over HTTP should have: it is not stored,
+ * uses nothing from outside and is shown in no frame. Returns: false behind the last one. */
+AG_API bool ag_debug_header_at(size_t i, const char **ret_name, const char **ret_value);
+
+/**
+ * Answers HTTP at `addr`, "HOST:PORT", until the runtime ends: for programs without a server of
+ * their own; others mount ag_http_debug (aglet/http.h). Threads that run no goroutines do it, so it
+ * works when every processor is stuck, and it keeps no goroutine alive. Who is answered:
+ * ag_debug_admit. HOST is a number; nothing and "localhost" mean 127.0.0.1, also in ":6060".
+ * Returns: the port (that the system chose, for 0); -EACCES for an address that other machines can
+ * reach, without AGLET_DEBUG_TOKEN; -EINVAL for no address, -EADDRINUSE …; -EMFILE also for more
+ * than 7 of them; -ECANCELED when no runtime runs; -ENOMEM, -EAGAIN without a thread.
+ * From: goroutine, any thread.
+ */
+AG_API int ag_debug_serve(const char *addr);
 
 AG__END
 #endif

@@ -302,6 +302,11 @@ AG_API ag_time ag_http_bucket_ns(int i);
  * ag_http_handle(s, "GET /metrics", ag_http_metrics, NULL). */
 AG_API void ag_http_metrics(ag_http_request *req, ag_http_response *res);
 
+/** A handler that answers what a running program can be asked (aglet/debug.h), to those whom
+ * ag_debug_admit lets in: ag_http_handle(s, "GET /debug/", ag_http_debug, NULL). It runs in a
+ * goroutine: when every processor is stuck, only the socket and ag_debug_serve answer. */
+AG_API void ag_http_debug(ag_http_request *req, ag_http_response *res);
+
 /* The function behind the macro. */
 AG_API int ag__http_after(ag_http_request *req, ag__fn fn, const intptr_t args[6]);
 

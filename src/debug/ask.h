@@ -49,7 +49,10 @@ const ag__answer *ag__answers(int *ret_count);
  * False: the question was given up. */
 bool ag__question_sleep(const ag__question *q, int64_t ns);
 
-/* The socket of this process; see ask_socket.c. Where a world begins and where it ends. */
+/* AGLET_DEBUG_TOKEN; NULL: there is none. */
+const char *ag__ask_token(void);
+
+/* The doors of this process; see ask_door.c. Where a world begins and where it ends. */
 void ag__ask_open(void);
 void ag__ask_close(void);
 

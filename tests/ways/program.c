@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program to be looked into: main waits for a line on stdin, ten goroutines wait for a channel;
- * with `burn` as its argument every processor is kept by an endless loop.
+ * with `burn` as its argument every processor is kept by an endless loop; with `serve` it can be
+ * asked over HTTP, at the two ports that it prints.
  */
 #include <aglet.h>
+#include <aglet/http.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +22,18 @@ static int reads(void) {
     return (int)read(0, &byte, 1);
 }
 
+/* ag_debug_serve, and the handler in a server of the program's own. */
+static void serve(void) {
+    ag_listener *l;
+    int port = ag_debug_serve("localhost:0");
+    ag_http_server *s = ag_http_server_new(NULL);
+    ag_http_handle(s, "/debug/", ag_http_debug, NULL);
+    if (ag_listen("tcp", "127.0.0.1:0", &l) != 0)
+        return;
+    ag_go(ag_http_serve, s, l);
+    printf("%d %s\n", port, strrchr(ag_listener_addr(l), ':') + 1);
+}
+
 static int app(void *how) {
     ag_chan(int) c = ag_make(int, 0);
     for (int i = 0; i < 10; i++)
@@ -28,6 +42,8 @@ static int app(void *how) {
     for (int i = 0; how && strcmp(how, "burn") == 0 && i < 8; i++)
         ag_go(burns);
     puts("ready");
+    if (how && strcmp(how, "serve") == 0)
+        serve();
     fflush(stdout);
     ag_blocking(reads);
     return 7;

@@ -321,7 +321,91 @@ def top_draws_on_a_terminal_and_listens_to_keys():
         need(screen.ends(1).startswith(b"aglet: "), "why")
 
 
-TESTS = [groups_and_processors_are_json, top_prints_groups,
+class Served(Program):
+    """The same with ag_debug_serve, and with ag_http_debug in a server of its own."""
+
+    def __enter__(self):
+        self.args = ("serve",)
+        super().__enter__()
+        self.ports = [int(word) for word in self.process.stdout.readline().split()]
+        return self
+
+    def curl(self, which, path, *options):
+        """(status, body, head) at http://localhost"""
+        return web(f"http://localhost:{self.ports[which]}{path}", *options)
+
+
+def web(url, *options):
+    if not shutil.which("curl"):
+        raise Skip("curl")
+    done = subprocess.run(["curl", "-sS", "-4", "--max-time", "60", "-D", WORK / "head",
+                           "-w", "\n%{http_code}", *options, url],
+                          capture_output=True, timeout=LIMIT_S, check=False)
+    need(done.returncode == 0, f"curl ends with {done.returncode}: {done.stderr.decode()}")
+    body, _, status = done.stdout.decode().rpartition("\n")
+    return int(status), body, (WORK / "head").read_text().lower()
+
+
+def the_web_answers_alike_from_both_servers():
+    with Served() as program:
+        for which in 0, 1:
+            status, body, head = program.curl(which, "/debug/stats")
+            need(status == 200 and json.loads(body)["pid"] == program.pid, body)
+            for field in ("cache-control: no-store", "content-security-policy: default-src 'none'",
+                          "x-content-type-options: nosniff", "referrer-policy: no-referrer",
+                          "content-type: application/json"):
+                need(field in head, f"no {field}:\n{head}")
+            status, body, _ = program.curl(which, "/debug/goroutines?id=1")
+            need(status == 200 and body.startswith("goroutine 1 ["), body)
+            status, body, _ = program.curl(which, "/debug/goroutines?id=one")
+            need(status == 400 and "must be a number" in body, body)
+            need(program.curl(which, "/debug/none")[0] == 404, "status")
+            need(program.curl(which, "/debug/list", "--http1.0")[0] == 200, "status")
+
+
+def the_web_answers_this_machine_alone():
+    with Served() as program:
+        port = program.ports[0]
+        for which in 0, 1:
+            refused = [("-H", "Host: evil.example"), ("-H", "Host: localhost.evil.example"),
+                       ("-H", "Origin: http://evil.example"), ("-H", "Origin: null"),
+                       ("-H", "Sec-Fetch-Site: cross-site"), ("-H", "Sec-Fetch-Site: same-site"),
+                       ("-H", "X-Forwarded-For: 192.0.2.1"), ("-H", "Via: 1.1 proxy")]
+            for options in refused:
+                status, body, _ = program.curl(which, "/debug/stats", *options)
+                need(status == 403 and "pid" not in body, f"{options}: {status}\n{body}")
+            allowed = [("-H", "Sec-Fetch-Site: same-origin"), ("-H", "Sec-Fetch-Site: none"),
+                       ("-H", f"Origin: http://localhost:{program.ports[which]}"),
+                       ("-H", "Host: 127.0.0.1")]
+            for options in allowed:
+                status, body, _ = program.curl(which, "/debug/stats", *options)
+                need(status == 200, f"{options}: {status}\n{body}")
+            for method in "POST", "PUT", "DELETE", "OPTIONS":
+                status = program.curl(which, "/debug/stats", "-X", method)[0]
+                need(status == 405, f"{method}: {status}")
+        if shutil.which("ss"):
+            found = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True,
+                                   check=False).stdout.decode().split()
+            need(found[3] == f"127.0.0.1:{port}", str(found))
+
+
+def the_web_asks_for_the_token():
+    with Served(AGLET_DEBUG_TOKEN="open sesame") as program:
+        for which in 0, 1:
+            status, body, head = program.curl(which, "/debug/stats")
+            need(status == 401 and "pid" not in body and "www-authenticate: basic" in head, body)
+            for options in (("-u", ":open sesame"), ("-u", "me:open sesame"),
+                            ("-H", "Authorization: Bearer open sesame"),
+                            ("-u", "x:open sesame", "-H", "Host: app.example")):
+                status, body, _ = program.curl(which, "/debug/stats", *options)
+                need(status == 200 and "pid" in body, f"{options}: {status}\n{body}")
+            for options in (("-u", ":open"), ("-u", "open sesame:"),
+                            ("-H", "Authorization: Bearer open sesam")):
+                need(program.curl(which, "/debug/stats", *options)[0] == 401, str(options))
+
+
+TESTS = [the_web_answers_alike_from_both_servers, the_web_answers_this_machine_alone,
+         the_web_asks_for_the_token, groups_and_processors_are_json, top_prints_groups,
          top_draws_on_a_terminal_and_listens_to_keys,
          ps_lists_a_program_with_its_goroutines, ps_tells_of_programs_without_a_socket,
          ps_clears_away_what_killed_programs_left, the_socket_goes_with_the_program,
@@ -333,7 +417,8 @@ TESTS = [groups_and_processors_are_json, top_prints_groups,
 def compile_program(suite):
     compiler = re.search(r"^compiler (.*)$", suite, re.M).group(1)
     done = subprocess.run([compiler, "-std=gnu11", "-g", f"-I{ROOT}/include", HERE / "program.c",
-                           BUILD / "libaglet.a", "-o", WORK / "program", "-pthread", "-lm"],
+                           BUILD / "libaglet-http.a", BUILD / "libaglet.a", "-o", WORK / "program",
+                           "-pthread", "-lm"],
                           capture_output=True, check=False)
     need(done.returncode == 0, done.stderr.decode())
     RUNTIME.mkdir(mode=0o700)

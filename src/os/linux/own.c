@@ -97,12 +97,12 @@ int64_t ag__own_peer(int fd) {
     return r == 0 ? (int64_t)peer.uid : r;
 }
 
-bool ag__own_peer_is_gone(int fd) {
-    struct pollfd p = {.fd = fd};
+bool ag__own_peer_is_gone(int fd, bool or_half) {
+    struct pollfd p = {.fd = fd, .events = or_half ? POLLRDHUP : 0};
     int saved = errno;
     int n = poll(&p, 1, 0);
     errno = saved;
-    return n > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
+    return n > 0 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL));
 }
 
 /* --- Removal. --- */
