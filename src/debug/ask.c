@@ -216,10 +216,14 @@ static int refuse(ag__question *q, int error) {
     return q->failed;
 }
 
+/* A path of the table that ends with * stands for all that begin with the rest. */
 static const ag__answer *find(const char *path) {
-    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
-        if (strcmp(answers[i].path, path) == 0)
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        const char *star = strchr(answers[i].path, '*');
+        size_t n = star ? (size_t)(star - answers[i].path) : strlen(path) + 1;
+        if (strncmp(answers[i].path, path, n) == 0)
             return &answers[i];
+    }
     return NULL;
 }
 

@@ -8,7 +8,7 @@
  * inside one, and must come out when every worker is stuck. So it takes no lock that is held while
  * goroutines run, and waits for nothing but time.
  *
- * To add one: the function, and a line in ask.def.
+ * To add one: the function, and a line in ask.def. To add to the pages: a file in pages/.
  */
 #ifndef AG_ASK_H
 #define AG_ASK_H

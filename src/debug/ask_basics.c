@@ -23,20 +23,6 @@ int ag__ask_list(const ag__question *q, FILE *out) {
     return 0;
 }
 
-int ag__ask_index(const ag__question *q, FILE *out) {
-    (void)q;
-    int n;
-    const ag__answer *all = ag__answers(&n);
-    fprintf(out,
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>aglet %d</title>"
-            "\n<h1>Process %d</h1>\n<ul>\n",
-            ag__os_pid(), ag__os_pid());
-    for (int i = 0; i < n; i++)
-        fprintf(out, "<li><a href=\"%s\">%s</a> %s\n", all[i].path, all[i].path, all[i].about);
-    fprintf(out, "</ul>\n</html>\n");
-    return 0;
-}
-
 int ag__ask_goroutines(const ag__question *q, FILE *out) {
     int64_t id = ag__question_number(q, "id", 0);
     if (ag__question_is_given_up(q))

@@ -63,7 +63,27 @@ static void asks(const char *target, int status, const char *type, const char *w
 
 AG_TEST_RUN(the_list_names_every_answer) {
     asks("/debug/list", 200, "text/plain", "/debug/goroutines ");
-    asks("/debug/", 200, "text/html", "href=\"/debug/goroutines\"");
+    asks("/debug/list?a=b", 200, "text/plain", "/debug/pages/*");
+}
+
+AG_TEST_RUN(pages_come_with_all_that_they_name) {
+    struct asker page = {0};
+    char path[80] = "/debug/pages/";
+    int names = 0;
+    ag_check_int(ask(&page, "/debug/"), 0);
+    ag_check_int(page.status, 200);
+    ag_check(strncmp(page.type, "text/html", 9) == 0);
+    for (const char *at = page.text; (at = strstr(at, "\"pages/")) != NULL; names++) {
+        at += strlen("\"pages/");
+        snprintf(path, sizeof path, "/debug/pages/%.*s", (int)strcspn(at, "\""), at);
+        asks(path, 200, strstr(path, ".css") ? "text/css" : "text/javascript", "SPDX");
+    }
+    ag_check(names > 2);
+    ag_check(!strstr(page.text, "://")); /* nothing from elsewhere */
+    free(page.text);
+    asks("/debug/pages/none.js", 404, "text/plain", "nothing is at this path");
+    asks("/debug/pages/", 404, "text/plain", "nothing is at this path");
+    asks("/debug/pages", 404, "text/plain", "nothing is at this path");
 }
 
 AG_TEST_RUN(counters_are_json) {
