@@ -29,14 +29,15 @@ int ag__ask_goroutines(const ag__question *q, FILE *out) {
         return 0;
     if (ag__question_text(q, "id"))
         return ag_dump_goroutine(out, id);
-    ag_dump(out);
+    int64_t debug = ag__question_number(q, "debug", 0);
+    ag_dump_as(out, debug >= 2 ? AG_DUMP_EACH : debug == 1 ? AG_DUMP_GROUPS : AG_DUMP_AUTO);
     return 0;
 }
 
 int ag__ask_pprof_goroutine(const ag__question *q, FILE *out) {
     if (ag__question_number(q, "debug", 0) != 2)
         return -EOPNOTSUPP;
-    ag_dump(out);
+    ag_dump_as(out, AG_DUMP_EACH);
     return 0;
 }
 

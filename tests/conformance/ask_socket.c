@@ -291,7 +291,7 @@ static void burns(void) {
 }
 static void *asks_from_outside(void *fd) {
     (void)fd;
-    char *text = ask(GET("/debug/goroutines"));
+    char *text = ask(GET("/debug/goroutines?debug=2"));
     ag_check(strstr(text, "created by burns_all in goroutine 1") != NULL);
     ag_check(ends_with(text, "\r\n0\r\n\r\n"));
     free(text);
@@ -326,14 +326,14 @@ static void sleeps(void) {
 }
 /* Enough goroutines that a dump does not fit into a socket's buffer. */
 static void crowd(void) {
-    for (int i = 0; i < 1500; i++)
+    for (int i = 0; i < 5000; i++)
         ag_go(sleeps);
 }
 static int meets_bad_clients(void *arg) {
     (void)arg;
     crowd();
     int before = names_in("/proc/self/fd");
-    const char *words = GET("/debug/goroutines");
+    const char *words = GET("/debug/goroutines?debug=2");
     for (int i = 0; i < 60 / ag_test_slow(); i++) {
         close(call());
         size_t n = (size_t)i % strlen(words);
@@ -361,7 +361,7 @@ static int has_slow_clients(void *arg) {
     slow[0] = call();
     slow[1] = say("GET /deb");
     for (int i = 2; i < 6; i++)
-        slow[i] = say(GET("/debug/goroutines"));
+        slow[i] = say(GET("/debug/goroutines?debug=2"));
     for (int i = 0; i < 10; i++) {
         char *text = ask(GET("/debug/stats"));
         /* In the tiny build there are two answers at a time, and they are taken. */
@@ -387,7 +387,7 @@ static _Atomic int answered, sent_away;
 static void *asks_often(void *arg) {
     (void)arg;
     for (int i = 0; i < 20; i++) {
-        char *text = ask(GET("/debug/goroutines"));
+        char *text = ask(GET("/debug/goroutines?debug=2"));
         bool later = strstr(text, "503 Service") != NULL;
         if (!later && !ends_with(text, "\r\n0\r\n\r\n"))
             ag_fail("an answer broke off: %.200s", text);
@@ -423,7 +423,7 @@ static void *asks_until_the_end(void *arg) {
         int fd = call();
         if (fd < 0)
             continue;
-        (void)!send(fd, GET("/debug/goroutines"), strlen(GET("/debug/goroutines")), MSG_NOSIGNAL);
+        (void)!send(fd, GET("/debug/goroutines?debug=2"), strlen(GET("/debug/goroutines?debug=2")), MSG_NOSIGNAL);
         free(rest_of(fd));
     }
     return NULL;
