@@ -50,24 +50,21 @@ static void print_each(FILE *out, ag__dump *d, int64_t only) {
 }
 
 static bool dump(FILE *out, int64_t only, int form) {
-    ag__dump *d = ag__dump_begin();
-    if (!d) {
-        fprintf(out, "no memory for a dump\n");
-        return false;
-    }
-    ag__dump_collect(d, only);
-    bool found = !only || ag__dump_find(d, only);
-    if (form == AG_DUMP_GROUPS || (form == AG_DUMP_AUTO && d->count > EACH_MAX))
-        ag__groups_print(out, d);
+    ag__dump d;
+    ag__dump_begin(&d);
+    ag__dump_collect(&d, only);
+    bool found = !only || ag__dump_find(&d, only);
+    if (form == AG_DUMP_GROUPS || (form == AG_DUMP_AUTO && d.count > EACH_MAX))
+        ag__groups_print(out, &d);
     else
-        print_each(out, d, only);
-    if (d->no_memory)
+        print_each(out, &d, only);
+    if (d.no_memory)
         fprintf(out, "there is more, but no memory to show it\n\n");
     if (!only) {
         ag__nests_dump(out, false);
         print_stacks(out);
     }
-    ag__dump_end(d);
+    ag__dump_end(&d);
     fflush(out);
     return found;
 }

@@ -31,12 +31,14 @@ void ag__frame_text(ag__text *t, uintptr_t pc, bool is_return, bool always) {
     ag__put(t, "\n");
 }
 
-/* The slot of this place, or a free one; NULL: the table is full. */
+/* The slot of this place, or a free one; NULL: the table is full, or there is none. */
 static struct ag__frame_slot *slot_of(ag__dump *d, uintptr_t pc, bool is_return) {
     enum { TRIES = 16 };
+    if (!d || !d->tables)
+        return NULL;
     size_t at = (size_t)((pc * 2 + is_return) * 0x9E3779B97F4A7C15ull >> 40);
     for (int i = 0; i < TRIES; i++) {
-        struct ag__frame_slot *s = &d->frames[(at + (size_t)i) % AG__FRAME_SLOTS];
+        struct ag__frame_slot *s = &d->tables->frames[(at + (size_t)i) % AG__FRAME_SLOTS];
         if (!s->text || (s->pc == pc && s->is_return == is_return))
             return s;
     }
@@ -45,7 +47,7 @@ static struct ag__frame_slot *slot_of(ag__dump *d, uintptr_t pc, bool is_return)
 
 /* The text of a frame, kept or in buf. */
 static const char *text_of(ag__dump *d, uintptr_t pc, bool is_return, char buf[AG__FRAME_TEXT]) {
-    struct ag__frame_slot *s = d ? slot_of(d, pc, is_return) : NULL;
+    struct ag__frame_slot *s = slot_of(d, pc, is_return);
     if (s && s->text)
         return s->text;
     ag__text t = {buf, AG__FRAME_TEXT, 0};

@@ -47,15 +47,14 @@ static const char *keep(ag__dump *d, const char *text, size_t bytes) {
     return copy ? memcpy(copy, text, bytes) : NULL;
 }
 
-ag__dump *ag__dump_begin(void) {
-    ag__dump *d = calloc(1, sizeof *d);
-    if (!d)
-        return NULL;
+void ag__dump_begin(ag__dump *d) {
+    memset(d, 0, sizeof *d);
+    d->tables = calloc(1, sizeof *d->tables);
     d->stack = malloc(AG__LOOK_BYTES);
+    d->no_memory = !d->tables || !d->stack;
     ag__g *self = ag__m_now()->g;
     d->self = self && !(self->flags & AG__GF_FOREIGN) ? self : NULL;
     d->now = ag__os_now();
-    return d;
 }
 
 void ag__dump_end(ag__dump *d) {
@@ -63,10 +62,30 @@ void ag__dump_end(ag__dump *d) {
         next = a->next;
         free(a);
     }
+    free(d->tables);
     free(d->stack);
-    free(d->views);
+    if (d->views != &d->one)
+        free(d->views);
     free(d->edges);
-    free(d);
+}
+
+/* Room for one more view. */
+static bool make_room(ag__dump *d) {
+    if (d->count < d->room)
+        return true;
+    size_t room = 2 * d->room + 64;
+    ag__view *more = d->views == &d->one ? NULL : realloc(d->views, room * sizeof *more);
+    if (more) {
+        d->views = more;
+        d->room = room;
+    } else {
+        d->no_memory = true;
+        if (d->room == 0) {
+            d->views = &d->one;
+            d->room = 1;
+        }
+    }
+    return d->count < d->room;
 }
 
 /* --- Trails. --- */
@@ -76,7 +95,9 @@ static const ag__trail *intern(ag__dump *d, const uintptr_t *words, int frames, 
     uint64_t hash = (uint64_t)(frames * 64 + pending);
     for (size_t i = 0; i < bytes / sizeof *words; i++)
         hash = (hash ^ words[i]) * 0x9E3779B97F4A7C15ull, hash ^= hash >> 29;
-    ag__trail **bucket = &d->trails[hash % AG__TRAIL_BUCKETS];
+    if (!d->tables)
+        return NULL;
+    ag__trail **bucket = &d->tables->trails[hash % AG__TRAIL_BUCKETS];
     for (ag__trail *t = *bucket; t; t = t->link)
         if (t->hash == hash && t->frames == frames && t->pending == pending &&
             memcmp(t->words, words, bytes) == 0)
@@ -231,16 +252,8 @@ static AG__NO_SANITIZE bool visit(ag__g *g, void *arg) {
     if (state == AG__G_FREE || state == AG__G_WISH ||
         (d->only && (g->id == d->only) != d->only_first))
         return true;
-    if (d->count == d->room) {
-        size_t room = 2 * d->room + 64;
-        ag__view *more = realloc(d->views, room * sizeof *more);
-        if (!more) {
-            d->no_memory = true;
-            return false;
-        }
-        d->views = more;
-        d->room = room;
-    }
+    if (!make_room(d))
+        return false;
     ag__view *v = &d->views[d->count];
     if (g == d->self)
         look_at_self(d, g, v);

@@ -76,7 +76,7 @@ static void print_facts(FILE *out, const ag__dump *d, const ag__view *v) {
 void ag__view_print(FILE *out, ag__dump *d, const ag__view *v) {
     print_head(out, d, v);
     print_facts(out, d, v);
-    if (!v->trail && v->state == AG__G_RUNNING)
+    if (!v->trail && v->state == AG__G_RUNNING && !v->is_self)
         fprintf(out, "\tgoroutine running on other thread; stack unavailable\n");
     ag__trail_print(out, d, v->trail);
     if (v->site && v->id != 1)

@@ -82,9 +82,19 @@ typedef struct ag__edge {
 } ag__edge;
 enum { AG__EDGE_SENDS, AG__EDGE_RECEIVES, AG__EDGE_WAITS, AG__EDGE_GROUP, AG__EDGE_NEST };
 
+/* What is kept once. */
 enum { AG__TRAIL_BUCKETS = 1024, AG__FRAME_SLOTS = 4096 };
+typedef struct ag__dump_tables {
+    ag__trail *trails[AG__TRAIL_BUCKETS];
+    struct ag__frame_slot {
+        uintptr_t pc;
+        bool is_return;
+        const char *text; /* NULL: the slot is free */
+    } frames[AG__FRAME_SLOTS];
+} ag__dump_tables;
 struct ag__arena;
 
+/* What there is no memory for is left out; one goroutine can always be shown. */
 typedef struct ag__dump {
     int64_t now, only; /* only: a goroutine's number; 0: all */
     ag__g *self;       /* the goroutine that dumps; NULL: a thread that is none */
@@ -95,20 +105,15 @@ typedef struct ag__dump {
     struct ag__arena *arena;
     bool only_first; /* looking for `only`, not at the others yet */
     bool no_memory;  /* something was left out */
-    unsigned char *stack;
     uintptr_t self_pcs[AG__FRAMES];
     int self_frames;
-    ag__trail *trails[AG__TRAIL_BUCKETS];
-    struct ag__frame_slot {
-        uintptr_t pc;
-        bool is_return;
-        const char *text; /* NULL: the slot is free */
-    } frames[AG__FRAME_SLOTS];
+    ag__dump_tables *tables; /* NULL: no memory, as what follows */
+    unsigned char *stack;
+    ag__view one; /* where there is no room for more */
 } ag__dump;
 
 /* dump_look.c */
-/* NULL: out of memory. */
-ag__dump *ag__dump_begin(void);
+void ag__dump_begin(ag__dump *d);
 /* Looks at all goroutines; at the stack of `only` alone, unless that is 0. */
 void ag__dump_collect(ag__dump *d, int64_t only);
 void ag__dump_end(ag__dump *d);
