@@ -19,6 +19,7 @@ intptr_t ag__blocking(ag__fn fn, intptr_t a, intptr_t b, intptr_t c, intptr_t d,
     ag__lock_acquire(&m->hand);
     /* A world that ends has said STOP: the next entry will find it. */
     if (atomic_load_explicit(&m->revoked, AG__RLX) == AG__NONE) {
+        ag__note_hand_on(m, m->p, m, AG__HAND_ASKED);
         p = ag__m_drop_p(m);
         m->detached = 2;
         atomic_fetch_add_explicit(&ag__s.detached_blocked, 1, AG__RLX);

@@ -148,7 +148,7 @@ static int64_t at_most(int64_t rest) {
 }
 
 /* Robs half of v's queue, and its `next` if take_next. Returns one, the rest goes to p. */
-static ag__g *rob(struct search *s, ag__p *p, ag__p *v, bool take_next) {
+static ag__g *rob(ag__m *m, struct search *s, ag__p *p, ag__p *v, bool take_next) {
     ag__g *loot[AG__RING / 2 + 1];
     uint32_t n = 0, expect = 0;
     if (ag__rq_len(v) == 0 && !(take_next && atomic_load_explicit(&v->next, AG__RLX)))
@@ -179,6 +179,7 @@ static ag__g *rob(struct search *s, ag__p *p, ag__p *v, bool take_next) {
     if (n == 0)
         return NULL;
     atomic_store_explicit(&p->stolen, atomic_load_explicit(&p->stolen, AG__RLX) + n, AG__RLX);
+    ag__note_steal(m, p, v, n);
     ag__rq_open(p);
     for (uint32_t i = 1; i < n; i++)
         ag__rq_push(p, loot[i]);
@@ -194,7 +195,7 @@ static ag__g *steal(ag__m *m, ag__p *p, struct search *s) {
         ag__p *v = ag__s.p_all[at];
         if (v == p)
             continue;
-        ag__g *g = rests(s, v) ? NULL : rob(s, p, v, next_is_old(s, v));
+        ag__g *g = rests(s, v) ? NULL : rob(m, s, p, v, next_is_old(s, v));
         if (g)
             return g;
         if (atomic_load_explicit(&v->heap.first, AG__RLX) <= s->now) {
@@ -331,8 +332,14 @@ ag__p *ag__m_drop_p(ag__m *m) {
     return p;
 }
 
+ag__p *ag__m_leave_p(ag__m *m, int why) {
+    ag__note_drop(m, why);
+    return ag__m_drop_p(m);
+}
+
 void ag__m_set_p(ag__m *m, ag__p *p) {
     m->p = p;
+    ag__note_take(m);
     atomic_store_explicit(&p->m, m, memory_order_release);
     /* The monitor sleeps while all Ps are idle. Partner: the heavy fence before it does. */
     ag__fence_light();
@@ -410,7 +417,7 @@ static bool try_polling(int64_t until) {
 
 /* Gives up the P and sleeps until there may be work again. */
 static void idle(ag__m *m) {
-    ag__p *p = ag__m_drop_p(m);
+    ag__p *p = ag__m_leave_p(m, AG__DROP_SLEEP);
     int64_t until = ag__first_timer();
     bool poller = try_polling(until);
     ag__lock_acquire(&ag__s.lock);
@@ -505,7 +512,7 @@ static void idle_without_p(ag__m *m) {
 /* g belongs to another thread: give it our P and g, and go without. */
 static void pass_to_locked(ag__m *m, ag__g *g) {
     ag__m *owner = g->locked_m;
-    ag__p *p = ag__m_drop_p(m);
+    ag__p *p = ag__m_leave_p(m, AG__DROP_BOUND);
     ag__lock_acquire(&ag__s.lock);
     owner->next_p = p;
     owner->given_g = g;
@@ -518,11 +525,17 @@ static void pass_to_locked(ag__m *m, ag__g *g) {
 
 static ag__g *look(ag__m *m, ag__p *p) {
     uint32_t tick = atomic_load_explicit(&p->tick, AG__RLX);
-    atomic_store_explicit(&p->tick, tick + 1, AG__RLX);
-    bool full = (tick & 63) == 0 || atomic_load_explicit(&p->poke, AG__RLX);
+    uint32_t poke = atomic_load_explicit(&p->poke, AG__RLX);
+    /* While a trace runs each switch comes here, and has been counted. */
+    if (!(poke & AG__POKE_TRACE))
+        atomic_store_explicit(&p->tick, tick + 1, AG__RLX);
+    if (poke & AG__POKE_NOTE)
+        atomic_fetch_and_explicit(&p->poke, ~(uint32_t)AG__POKE_NOTE, AG__RLX);
+    bool full = (tick & 63) == 0 || (poke & AG__POKE_LOOK);
     ag__g *g;
     if (full || atomic_load_explicit(&p->heap.first, AG__RLX) != INT64_MAX) {
-        atomic_store_explicit(&p->poke, 0, AG__RLX);
+        if (poke & AG__POKE_LOOK)
+            atomic_fetch_and_explicit(&p->poke, ~(uint32_t)AG__POKE_LOOK, AG__RLX);
         if (atomic_load_explicit(&p->heap.first, AG__RLX) != INT64_MAX)
             ag__timers_run(m, p, ag__os_now());
         if (full && (g = global_turn(p)) != NULL)
@@ -551,6 +564,8 @@ static bool may_search(ag__m *m) {
 /* Robs and spins for a while. */
 static ag__g *search(ag__m *m, ag__p *p) {
     struct search s = {.now = ag__os_now()};
+    if (!m->notes.stopped_at)
+        m->notes.stopped_at = s.now;
     s.end = s.now + ag__s.spin_ns;
     for (int round = 0;; round++) {
         ag__g *g = steal(m, p, &s);
@@ -585,7 +600,7 @@ static bool wait_for_locked(ag__m *m) {
     if (!m->locked_g)
         return false;
     if (m->p)
-        ag__p_release(m, ag__m_drop_p(m));
+        ag__p_release(m, ag__m_leave_p(m, AG__DROP_BOUND));
     idle_without_p(m);
     return true;
 }

@@ -132,6 +132,7 @@ bool ag__hand_on(ag__m *m, int kind);
 
 /* Gives the P of m to whoever can use it; m goes on without. m inside, not foreign. */
 ag__p *ag__m_drop_p(ag__m *m);
+ag__p *ag__m_leave_p(ag__m *m, int why); /* by m itself, noted */
 void ag__m_set_p(ag__m *m, ag__p *p);
 
 #endif

@@ -32,6 +32,7 @@ void ag__m_bind(ag__m *m) {
     m->tid = ag__os_tid();
     m->errno_at = ag__os_errno();
     m->cxx = __cxa_get_globals ? __cxa_get_globals() : NULL;
+    ag__note_begin(m);
 #if AG__ASAN
     ag__os_thread_stack(&m->asan_bottom, &m->asan_size);
 #endif
@@ -42,7 +43,7 @@ void ag__m_bind(ag__m *m) {
 }
 
 void ag__m_unbind(ag__m *m) {
-    (void)m;
+    ag__note_finish(m);
     ag__tls_m = &ag__m_stranger;
 }
 
@@ -167,6 +168,7 @@ int ag__helper_start(void (*fn)(void), const char *name) {
 
 static void queue_globally(ag__g *g, void *unused) {
     (void)unused;
+    ag__note_back(ag__m_now(), g, true);
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
     ag__global_put(&g, 1);
     ag__maybe_wake();
@@ -190,6 +192,7 @@ static ag__m *reenter_without_p(ag__m *m) {
         p = ag__p_take_idle();
     if (p) {
         ag__m_set_p(m, p);
+        ag__note_back(m, m->g, false);
         return m;
     }
     m->after_fn = queue_globally;
@@ -233,7 +236,7 @@ AG__COLD ag__m *ag__enter_slow(ag__m *m) {
 
 static void thread_done(ag__m *m) {
     if (m->p)
-        ag__p_release(m, ag__m_drop_p(m));
+        ag__p_release(m, ag__m_leave_p(m, AG__DROP_END));
     ag__os_altstack_free(m->altstack);
     ag__m_unbind(m);
     ag__lock_acquire(&ag__s.lock);

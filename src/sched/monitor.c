@@ -24,10 +24,10 @@
  * The monitor also wakes a processor for goroutines that lie in a queue while others idle, pokes
  * a busy P whose timers are due, polls if nobody did for 10 ms, gives each P its wake-up credit,
  * and keeps the coarse clock. It sleeps 50 us, after a quiet millisecond twice as long each time
- * up to 10 ms (1 ms while timers are pending), and without limit once all Ps are idle - unless
- * all goroutines are asleep and only a thread that is not ours could wake one: then it looks
- * every 100 ms whether that thread still exists. If no thread could be started for work that there
- * is, it tries again and again.
+ * up to 10 ms (1 ms while timers are pending or the flight recorder is on), and without limit once
+ * all Ps are idle - unless all goroutines are asleep and only a thread that is not ours could wake
+ * one: then it looks every 100 ms whether that thread still exists. If no thread could be started
+ * for work that there is, it tries again and again.
  */
 #include "sched/inner.h"
 #include <stdio.h>
@@ -36,7 +36,7 @@
 enum {
     SLEEP_MIN = 50000,
     SLEEP_MAX = 10000000,
-    SLEEP_TIMERS = 1000000,
+    SLEEP_OFTEN = 1000000,
     BURN = 10000000,
     SUSPICION = 100000000
 };
@@ -63,6 +63,7 @@ bool ag__hand_on(ag__m *m, int kind) {
         ag__lock_release(&m->hand);
         return false;
     }
+    ag__note_hand_on(ag__m_now(), m->p, m, kind);
     ag__p *p = ag__m_drop_p(m);
     m->detached = (uint8_t)kind;
     atomic_fetch_add_explicit(kind == 1 ? &ag__s.detached_running : &ag__s.detached_blocked, 1,
@@ -118,13 +119,15 @@ static bool look_at(ag__p *p, int64_t now) {
         return false;
     }
     if (atomic_load_explicit(&p->heap.first, AG__RLX) <= now)
-        atomic_store_explicit(&p->poke, 1, AG__RLX);
+        atomic_fetch_or_explicit(&p->poke, AG__POKE_LOOK, AG__RLX);
     uint32_t tick = atomic_load_explicit(&p->tick, AG__RLX);
     if (m != p->seen_m || tick != p->seen_tick) {
         p->seen_m = m;
         p->seen_tick = tick;
         p->seen_when = now;
         p->seen_rounds = 0;
+        if (atomic_load_explicit(&ag__probe_on, AG__RLX) & AG__PROBE_RECORD)
+            atomic_fetch_or_explicit(&p->poke, AG__POKE_NOTE, AG__RLX);
         return false;
     }
     return consider(p, m, now);
@@ -156,7 +159,7 @@ static bool spread(int64_t now) {
 static void poke_all(void) {
     int n = atomic_load_explicit(&ag__s.p_count, memory_order_acquire);
     for (int i = 0; i < n; i++)
-        atomic_store_explicit(&ag__s.p_all[i]->poke, 1, AG__RLX);
+        atomic_fetch_or_explicit(&ag__s.p_all[i]->poke, AG__POKE_LOOK, AG__RLX);
 }
 
 static void poll_if_nobody_did(int64_t now, int64_t *last_polls, int64_t *last_when) {
@@ -203,7 +206,9 @@ static int64_t next_sleep(int64_t sleep, int quiet) {
     if (quiet < QUIET_ROUNDS)
         return SLEEP_MIN;
     sleep *= 2;
-    int64_t most = ag__first_timer() != INT64_MAX ? SLEEP_TIMERS : SLEEP_MAX;
+    bool often = ag__first_timer() != INT64_MAX ||
+                 (atomic_load_explicit(&ag__probe_on, AG__RLX) & AG__PROBE_RECORD);
+    int64_t most = often ? SLEEP_OFTEN : SLEEP_MAX;
     return sleep < most ? sleep : most;
 }
 

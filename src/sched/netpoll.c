@@ -432,6 +432,8 @@ int ag__netpoll_take(ag__poll_event *events, int64_t timeout_ns) {
 }
 
 void ag__netpoll_deliver(ag__m *m, const ag__poll_event *events, int count) {
+    if (count > 0 && ag__probe_traces())
+        ag__note_count(m, AG__EV_POLL, (uint32_t)count);
     for (int i = 0; i < count; i++) {
         ag__pd *pd = unpack(events[i].data);
         if (!pd)

@@ -40,6 +40,7 @@ int ag__procs_make(int n) {
         p_init(p, ag__s.p_made);
         all[ag__s.p_made] = p;
         ag__s.p_made++;
+        ag__note_p_new(p);
     }
     return 0;
 }
@@ -93,7 +94,7 @@ int ag__procs_set(int n) {
         settle_locked();
         ag__lock_release(&ag__s.lock);
         for (int i = 0; i < ag__s.p_made; i++)
-            atomic_store_explicit(&ag__s.p_all[i]->poke, 1, AG__RLX);
+            atomic_fetch_or_explicit(&ag__s.p_all[i]->poke, AG__POKE_LOOK, AG__RLX);
         ag__fence_heavy();
         ag__maybe_wake();
     }
@@ -109,7 +110,7 @@ void ag__p_retire(ag__m *m) {
         ag__global_put(&g, 1);
     ag__rq_close(p);
     ag__stack_p_drop(p);
-    ag__m_drop_p(m);
+    ag__m_leave_p(m, AG__DROP_RETIRED);
     ag__lock_acquire(&ag__s.lock);
     ag__p_put_idle_locked(p); /* retires it, or not if the number grew again */
     ag__lock_release(&ag__s.lock);

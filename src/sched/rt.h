@@ -20,6 +20,7 @@
 #define AG_RT_H
 
 #include "arch/arch.h"
+#include "sched/note.h"
 
 #define AG__RLX memory_order_relaxed
 
@@ -151,6 +152,7 @@ struct ag__m {
     ag__g *given_g;        /* The same: the goroutine bound to us, which another thread found. */
     ag__g *next_g;         /* Owner: what to run next. */
     ag__g *locked_g;
+    ag__notes notes;
     ag__m *idle_link; /* Guarded by sched.lock. */
     ag__m *all_link;  /* Guarded by sched.lock; of foreign ones by their list's lock. */
     int tid;
@@ -188,9 +190,11 @@ typedef struct ag__heap {
 struct ag__p {
     _Atomic(ag__m *) m; /* Guarded by the handshake. */
     int index;
-    bool idle, retired;    /* Guarded by sched.lock. */
-    ag__p *idle_link;      /* Guarded by sched.lock. */
-    _Atomic uint32_t poke; /* Somebody wants a full look: timers, poller, stop. */
+    bool idle, retired; /* Guarded by sched.lock. */
+    ag__p *idle_link;   /* Guarded by sched.lock. */
+    /* AG__POKE_*: no switch without the loop. Somebody wants a full look: timers, poller, stop; or
+     * it is to be noted. */
+    _Atomic uint32_t poke;
 
     /* The local queue. Plain inside an open owner section or while holding `thief`; see runq.h. */
     _Atomic uint32_t owner_in;
@@ -328,6 +332,13 @@ static inline void ag__hb_start_after(ag__g *g, const void *x) {
 }
 #define AG__HB_START(g) ((void)0)
 #endif
+
+/* Whether this switch is to be noted. In the loop, or on the way there. */
+static inline bool ag__note_is_due(const ag__m *m) {
+    return atomic_load_explicit(&ag__sched.coarse_now, memory_order_relaxed) - AG__SAMPLE_NS >=
+               m->notes.sampled ||
+           (atomic_load_explicit(&m->p->poke, memory_order_relaxed) & AG__POKE_TRACE);
+}
 
 static inline ag__g *ag__g_of(ag__m *m) {
     return m->g;

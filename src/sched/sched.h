@@ -248,6 +248,7 @@ struct ag__hooks {
     void (*world_ends)(void);
     void (*waiters_gone)(void);    /* no dropped goroutine is linked anywhere any more */
     void (*deadlock)(void);        /* prints the dump */
+    void (*dies)(void);            /* last words are said; the process ends by a panic */
     void (*threads_used_up)(void); /* names the call sites that hold threads */
     void (*backtrace)(void);       /* prints the calling goroutine's */
     bool (*line_of)(void *pc, const char **ret_file, int *ret_line);

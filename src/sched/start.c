@@ -70,6 +70,7 @@ static void once_per_process(void) {
         return;
     done = true;
     ag__os_init();
+    ag__probe_configure(ag__os_env("AGLET_RECORD", 1));
     ag__os_at_fork(in_forked_child);
 }
 

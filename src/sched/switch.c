@@ -165,6 +165,22 @@ static AG__COLD ag__m *park_foreign_until(ag__m *m, ag__lock *lock, uint64_t epo
     return ag__enter();
 }
 
+/* g gives up this thread, which goes to its loop. What it waits for is taken from its record, so
+ * that nothing is kept in a register for us. */
+static AG__COLD void note_leaving(ag__m *m, ag__g *g, int kind) {
+    int state = atomic_load_explicit(&g->state, AG__RLX);
+    if (ag__note_is_due(m) && state == AG__G_WAITING) {
+        ag__note_stop(m, g, kind, atomic_load_explicit(&g->reason, AG__RLX),
+                      atomic_load_explicit(&g->wait_object, AG__RLX));
+    } else if (ag__note_is_due(m)) {
+        ag__note_stop(m, g, kind, AG__WAIT_YIELD, NULL);
+    } else {
+        m->notes.last_g = kind == AG__EV_END ? -g->id : g->id;
+        m->notes.last_steps = atomic_load_explicit(&m->p->tick, AG__RLX);
+        m->notes.stopped_at = 0;
+    }
+}
+
 static inline ag__m *park(ag__m *m, int reason, const void *object, ag__lock *lock,
                           void (*after)(ag__g *, void *), void *arg) {
     ag__g *g = m->g;
@@ -184,6 +200,7 @@ static inline ag__m *park(ag__m *m, int reason, const void *object, ag__lock *lo
     m->after_g = g;
     if (AG__UNLIKELY(!next)) {
         ag__rq_close(p);
+        note_leaving(m, g, AG__EV_STOP);
         return switch_to_loop(m, g);
     }
     with_stack(m, next);
@@ -243,23 +260,20 @@ ag__m *ag__park_until(ag__m *m, int reason, const void *object, ag__lock *lock, 
 }
 
 /* Without a P, or for a thread that is no goroutine. */
-static AG__COLD void ready_slow(ag__g *g) {
+static AG__COLD void ready_slow(ag__g *g, void (*note)(ag__m *, ag__g *)) {
     if (g->flags & AG__GF_FOREIGN) {
         ag__m *owner = ag__container_of(g, ag__m, own_g);
         ag__m_wake(owner);
         return;
     }
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
+    if (ag__probe_traces())
+        note(ag__m_now(), g);
     ag__global_put(&g, 1);
     ag__maybe_wake();
 }
 
-void ag__ready(ag__m *m, ag__g *g) {
-    ag__p *p = m->p;
-    if (AG__UNLIKELY(!p || (g->flags & AG__GF_FOREIGN))) {
-        ready_slow(g);
-        return;
-    }
+static inline __attribute__((always_inline)) void ready(ag__p *p, ag__g *g) {
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
     ag__rq_open(p);
     ag__g *before = atomic_load_explicit(&p->next, AG__RLX);
@@ -275,14 +289,27 @@ void ag__ready(ag__m *m, ag__g *g) {
     }
 }
 
-void ag__g_start(ag__m *m, ag__g *g) {
+static inline bool is_traced(const ag__p *p) {
+    return AG__UNLIKELY(atomic_load_explicit(&p->poke, AG__RLX) & AG__POKE_TRACE);
+}
+
+/* Functions of their own, so that without a trace no register is saved for the call. */
+static AG__COLD void ready_traced(ag__m *m, ag__g *g) {
+    ag__note_ready(m, g);
+    ready(m->p, g);
+}
+
+void ag__ready(ag__m *m, ag__g *g) {
     ag__p *p = m->p;
-    AG__HB_RELEASE(g);
-    if (AG__UNLIKELY(!p)) {
-        atomic_fetch_add_explicit(&ag__s.created, 1, AG__RLX);
-        ready_slow(g);
-        return;
-    }
+    if (AG__UNLIKELY(!p || (g->flags & AG__GF_FOREIGN)))
+        ready_slow(g, ag__note_ready);
+    else if (is_traced(p))
+        ready_traced(m, g);
+    else
+        ready(p, g);
+}
+
+static inline __attribute__((always_inline)) void start(ag__p *p, ag__g *g) {
     atomic_store_explicit(&p->created, atomic_load_explicit(&p->created, AG__RLX) + 1, AG__RLX);
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
     ag__rq_open(p);
@@ -296,6 +323,27 @@ void ag__g_start(ag__m *m, ag__g *g) {
         atomic_store_explicit(&p->credit, 0, AG__RLX);
         ag__maybe_wake();
     }
+}
+
+static AG__COLD void start_slow(ag__g *g) {
+    atomic_fetch_add_explicit(&ag__s.created, 1, AG__RLX);
+    ready_slow(g, ag__note_create);
+}
+
+static AG__COLD void start_traced(ag__m *m, ag__g *g) {
+    ag__note_create(m, g);
+    start(m->p, g);
+}
+
+void ag__g_start(ag__m *m, ag__g *g) {
+    ag__p *p = m->p;
+    AG__HB_RELEASE(g);
+    if (AG__UNLIKELY(!p))
+        start_slow(g);
+    else if (is_traced(p))
+        start_traced(m, g);
+    else
+        start(p, g);
 }
 
 void ag_yield(void) {
@@ -324,6 +372,7 @@ void ag_yield(void) {
             ag__stack_bind(m, next);
         m = switch_to(m, g, next);
     } else {
+        note_leaving(m, g, AG__EV_STOP);
         /* The owner section stays open until the loop's after_switch. */
         ag__rq_push(p, g);
         m = switch_to_loop(m, g);
@@ -398,6 +447,7 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
         ag__switch(&m->dead_sp, sp);
     } else {
         ag__rq_close(p);
+        note_leaving(m, g, AG__EV_END);
         m->g = NULL;
 #if AG__ASAN
         asan_start(NULL, m, NULL);
@@ -450,6 +500,8 @@ void ag__g_end(void) {
 /* --- The scheduler loop of a thread. --- */
 
 static void run_one(ag__m *m, ag__g *g) {
+    if (AG__UNLIKELY(ag__note_is_due(m)))
+        ag__note_start(m, g);
     with_stack(m, g);
     *m->errno_at = g->saved_errno;
     if (m->cxx) {

@@ -276,6 +276,8 @@ int64_t ag__timers_run(ag__m *m, ag__p *p, int64_t now) {
         uint32_t count = take_due(h, now, max < BATCH ? max : BATCH, due);
         note_first(h);
         ag__lock_release(&h->lock);
+        if (count > 0 && ag__probe_traces())
+            ag__note_count(m, AG__EV_TIMERS, count);
         for (uint32_t i = 0; i < count; i++)
             due[i].fn(m, due[i].timer, due[i].arg, now);
         max = room(m);
