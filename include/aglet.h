@@ -20,5 +20,6 @@
 #include <aglet/signal.h>
 #include <aglet/sync.h>
 #include <aglet/time.h>
+#include <aglet/trace.h>
 
 #endif

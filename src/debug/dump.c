@@ -11,6 +11,7 @@
 #include "debug/dump.h"
 #include "debug/ask.h"
 #include "debug/dump_view.h"
+#include "debug/trace.h"
 #include <aglet/debug.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -112,15 +113,18 @@ static void on_quit(void) {
 }
 
 static void world_begins(void) {
+    ag__trace_world_begins();
     ag__on_quit(on_quit);
     ag__ask_open();
 }
 static void world_ends(void) {
+    ag__trace_world_ends();
     ag__ask_close();
 }
 static void deadlock(void) {
     fputs("\n", stderr);
     dump(stderr, 0, AG_DUMP_AUTO);
+    ag__trace_at_end();
 }
 static void backtrace(void) {
     print_backtrace_here(stderr);
@@ -162,6 +166,7 @@ const struct ag__hooks ag__hooks = {.world_begins = world_begins,
                                     .world_ends = world_ends,
                                     .waiters_gone = waiters_gone,
                                     .deadlock = deadlock,
+                                    .dies = ag__trace_at_end,
                                     .threads_used_up = threads_used_up,
                                     .backtrace = backtrace,
                                     .line_of = line_of,

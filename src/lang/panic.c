@@ -341,6 +341,7 @@ static AG__COLD void begin_to_die(void) {
 }
 
 static AG__COLD __attribute__((noreturn)) void end_process(const ag_panic_info *info) {
+    ag__hooks.dies();
     ag_panic_hook hook = atomic_load(&panic_hook);
     if (hook)
         hook(info);
