@@ -156,9 +156,9 @@ extern _Atomic int64_t ag__trace_repairs AG__HIDDEN;
 
 /* --- For others. --- */
 
-/* Writes what the recorder has to the file that AGLET_RECORD_FILE names, if it names one: at the end
- * of the process, or when a detector has found something; the last one stays. It allocates, so not
- * in a signal handler. */
+/* Writes what the recorder has to the file that AGLET_RECORD_FILE names, if it names one: at the
+ * end of the process, or when a detector has found something; the last one stays. It allocates, so
+ * not in a signal handler. */
 void ag__trace_at_end(void);
 void ag__trace_world_begins(void);
 void ag__trace_world_ends(void);

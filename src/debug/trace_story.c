@@ -10,7 +10,6 @@
  * Times grow by at least one nanosecond from step to step, so that no reader has to break ties.
  */
 #include "debug/trace.h"
-#include "sched/procs.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

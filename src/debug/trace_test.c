@@ -4,7 +4,6 @@
  * it needs no correction; what the recorder did not see is said to be so.
  */
 #include "debug/trace.h"
-#include "sched/procs.h"
 #include <aglet.h>
 
 #include <errno.h>

@@ -256,7 +256,7 @@ AG_TEST(a_name_has_one_number) {
 static void *name_all(void *ret_numbers) {
     uint32_t *numbers = ret_numbers;
     for (int i = 0; i < 8; i++) {
-        char text[16];
+        char text[32];
         snprintf(text, sizeof text, "name %d", i);
         numbers[i] = ag__name(text);
     }
@@ -277,7 +277,7 @@ AG_TEST(threads_agree_about_names) {
 AG_TEST(there_are_so_many_names_and_no_more) {
     uint32_t n = 0, none = 0;
     for (int i = 0; i < 20000; i++) {
-        char text[16];
+        char text[32];
         snprintf(text, sizeof text, "%d", i);
         *(ag__name(text) ? &n : &none) += 1;
     }

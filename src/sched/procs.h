@@ -7,8 +7,6 @@
 
 #include "sched/sched.h"
 
-enum { AG__PROCS_MAX = 1024 };
-
 int ag__procs_make(int n); /* records for n Ps, retired at first; -ENOMEM */
 void ag__procs_free(void);
 int ag__procs_set(int n); /* while a world runs */

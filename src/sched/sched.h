@@ -49,6 +49,8 @@ enum {
 #undef REASON
 };
 
+enum { AG__PROCS_MAX = 1024 };
+
 /* --- Timers: embedded in their owner; one P's heap holds them. --- */
 typedef struct ag__timer ag__timer;
 /* Runs inside the runtime, on some M with or without a P; must not park. */
