@@ -239,6 +239,14 @@ def lab_hog():
         need(stood_still(text), f"nobody starved where all must cooperate: {text}")
 
 
+def lab_trace():
+    table = Table("trace")
+    for what in ("yield", "round trip"):
+        for noted in ("nothing", "flight recorder", "full trace"):
+            table.above_zero(f"{what}, {noted}", "aglet here")
+            table.go(f"{what}, {noted}")
+
+
 def lab_churn():
     table = Table("churn")
     table.is_("channel, deferred close", "article", "217 us")
@@ -337,6 +345,7 @@ TESTS = [tool_helps, tool_refuses_an_unknown_word, tool_version_is_the_build_s,
          tool_tells_of_a_full_disk, lab_lists_all_labs, lab_refuses_an_unknown_lab,
          lab_is_found_when_installed, lab_runs_without_go, lab_says_when_go_does_not_build,
          lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn,
+         lab_trace,
          lab_lifecycle, lab_flush, lab_panic]
 
 
