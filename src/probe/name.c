@@ -29,6 +29,8 @@ static uint32_t find(const char *text, size_t n, char **ret_there) {
     for (;; at = (at + 1) % SLOTS) {
         /* Acquire: its text. Partner: the release store in ag__name. */
         char *there = *ret_there = atomic_load_explicit(&names[at], memory_order_acquire);
+        if (there)
+            AG__HB_ACQUIRE(there);
         if (!there || (strncmp(there, text, n) == 0 && there[n] == 0))
             return at;
     }
@@ -45,6 +47,7 @@ uint32_t ag__name(const char *text) {
         return 0;
     memcpy(mine, text, n);
     mine[n] = 0;
+    AG__HB_RELEASE(mine);
     ag__lock_acquire(&name_lock);
     at = find(text, n, &there);
     bool add = !there && count < NAMES;
@@ -62,5 +65,8 @@ const char *ag__name_text(uint32_t name) {
     char *text = name > 0 && name <= SLOTS
                      ? atomic_load_explicit(&names[name - 1], memory_order_acquire)
                      : NULL;
-    return text ? text : "?";
+    if (!text)
+        return "?";
+    AG__HB_ACQUIRE(text);
+    return text;
 }

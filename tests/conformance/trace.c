@@ -427,17 +427,18 @@ AG_TEST_RUN(processors_may_come_and_go_meanwhile) {
 
 /* --- For other readers. --- */
 
-static volatile long sum;
+static void spin(long n) {
+    for (long i = 0; i < n; i++)
+        __asm__ volatile("");
+}
 
 static void burns(int ms) {
     for (ag_time end = ag_now() + ms * AG_MS; ag_now() < end;)
-        for (int i = 0; i < 100000; i++)
-            sum += i;
+        spin(100000);
 }
 /* Outside of the runtime all the time: its processor is handed on. */
 static void burns_outside(int rounds) {
-    for (int i = 0; i < rounds * 1000000; i++)
-        sum += i;
+    spin(rounds * 1000000L);
 }
 static void reads_a_pipe(int fd) {
     char byte;
