@@ -17,6 +17,7 @@
 #define AG_OS_UNWIND_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -80,6 +81,20 @@ int ag__symbol(uintptr_t pc, bool is_return, ag__symbol_info *ret);
 
 /* The source line of an address. Returns: 0, or -ENOENT if there is no debug information. */
 int ag__line(uintptr_t pc, bool is_return, ag__line_info *ret);
+
+/* The mapping of code that holds an address. */
+typedef struct ag__mapping_info {
+    uintptr_t lo, hi;              /* whole pages */
+    uint64_t offset;               /* of lo in the file */
+    const char *path;              /* of the file */
+    const unsigned char *build_id; /* valid while the module is loaded */
+    size_t build_id_bytes;         /* 0: it has none */
+} ag__mapping_info;
+
+/* Returns: 0, or -ENOENT if the address is in no code that was loaded from a file. */
+int ag__mapping(uintptr_t pc, ag__mapping_info *ret);
+/* An address in the program's own code. */
+uintptr_t ag__program_pc(void);
 
 /*
  * Looks at the list of loaded modules and maps their files now, so that a crash handler finds

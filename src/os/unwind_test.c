@@ -674,6 +674,31 @@ AG_TEST(symbol_of_no_module_is_unknown) {
     ag_check(!info.module);
 }
 
+AG_TEST(mapping_is_the_one_the_kernel_lists) {
+    char line[4352], path[4096];
+    unsigned long lo, hi, offset;
+    bool found = false;
+    ag__mapping_info m;
+    ag_check_int(ag__mapping((uintptr_t)root, &m), 0);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, maps)) {
+        *path = 0;
+        sscanf(line, "%lx-%lx %*s %lx %*s %*s %4095s", &lo, &hi, &offset, path);
+        if ((uintptr_t)root < lo || (uintptr_t)root >= hi)
+            continue;
+        found = true;
+        ag_check_int(m.lo, lo);
+        ag_check_int(m.hi, hi);
+        ag_check_int(m.offset, offset);
+        ag_check_str(m.path, path);
+    }
+    fclose(maps);
+    ag_check(found);
+    uintptr_t program = ag__program_pc();
+    ag_check(program >= m.lo && program < m.hi);
+    ag_check_int(ag__mapping((uintptr_t)&m, &m), -ENOENT);
+}
+
 AG_TEST(symbol_ends_with_its_size) {
     ag__symbol_info info;
     ag_check_int(ag__symbol((uintptr_t)without_table + 16, false, &info), 0);

@@ -36,6 +36,8 @@ bool ag__module_segment(const ag__module *m, uintptr_t at, unsigned flags, uintp
 bool ag__module_code(const ag__module *m, uintptr_t pc);
 /* Its path; "" for the program, "[vdso]" for the kernel's part. */
 const char *ag__module_name(const ag__module *m);
+/* Its build id, in its memory; 0: it has none. */
+size_t ag__module_build_id(const ag__module *m, const unsigned char **ret);
 /* Reads the list of modules again, then calls fn for each. Takes the loader's lock. */
 void ag__module_each(void (*fn)(const ag__module *m));
 

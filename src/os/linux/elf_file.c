@@ -120,15 +120,32 @@ static size_t build_id(ag__cursor notes, const unsigned char **ret) {
     return 0;
 }
 
+/* The notes of a module in memory, if this header is of notes; NULL: it is not. */
+static const unsigned char *live_notes(const ag__module *m, const Elf64_Phdr *ph) {
+    uintptr_t at = m->bias + ph->p_vaddr, lo, hi;
+    if (ph->p_type != PT_NOTE || !ag__module_segment(m, at, PF_R, &lo, &hi) ||
+        ph->p_filesz > hi - at)
+        return NULL;
+    return (const unsigned char *)at;
+}
+
+size_t ag__module_build_id(const ag__module *m, const unsigned char **ret) {
+    size_t n = 0;
+    for (int i = 0; n == 0 && i < m->phdr_count; i++) {
+        const unsigned char *live = live_notes(m, &m->phdr[i]);
+        if (live)
+            n = build_id((ag__cursor){live, live + m->phdr[i].p_filesz, false}, ret);
+    }
+    return n;
+}
+
 static bool same_build(const ag__module *m, const unsigned char *bytes, size_t size) {
     for (int i = 0; i < m->phdr_count; i++) {
         const Elf64_Phdr *ph = &m->phdr[i];
-        uintptr_t at = m->bias + ph->p_vaddr, lo, hi;
-        const unsigned char *loaded, *stored;
-        if (ph->p_type != PT_NOTE || !ag__module_segment(m, at, PF_R, &lo, &hi) ||
-            ph->p_filesz > hi - at || ph->p_offset > size || ph->p_filesz > size - ph->p_offset)
+        const unsigned char *loaded, *stored, *live = live_notes(m, ph);
+        if (!live || ph->p_offset > size || ph->p_filesz > size - ph->p_offset)
             continue;
-        const unsigned char *live = (const unsigned char *)at, *file = bytes + ph->p_offset;
+        const unsigned char *file = bytes + ph->p_offset;
         size_t n = build_id((ag__cursor){live, live + ph->p_filesz, false}, &loaded);
         size_t k = build_id((ag__cursor){file, file + ph->p_filesz, false}, &stored);
         if (n)

@@ -15,6 +15,8 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
+#include <sys/auxv.h>
+#include <unistd.h>
 
 #include "os/linux/elf.h"
 #include "os/unwind.h"
@@ -150,6 +152,36 @@ int ag__symbol(uintptr_t pc, bool is_return, ag__symbol_info *ret) {
     }
     errno = saved;
     return found ? 0 : -ENOENT;
+}
+
+int ag__mapping(uintptr_t pc, ag__mapping_info *ret) {
+    ag__module m;
+    int saved = errno, r = -ENOENT;
+    if (ag__module_find(pc, &m)) {
+        uintptr_t page = (uintptr_t)getpagesize() - 1;
+        ag__elf_file *f = ag__elf_file_of(&m);
+        for (int i = 0; i < m.phdr_count; i++) {
+            const Elf64_Phdr *ph = &m.phdr[i];
+            uintptr_t lo = m.bias + ph->p_vaddr;
+            if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X) || pc - lo >= ph->p_memsz)
+                continue;
+            *ret = (ag__mapping_info){.lo = lo & ~page,
+                                      .hi = (lo + ph->p_memsz + page) & ~page,
+                                      .offset = ph->p_offset & ~(uint64_t)page,
+                                      .path = f ? f->path : ag__module_name(&m)};
+            ret->build_id_bytes = ag__module_build_id(&m, &ret->build_id);
+            r = 0;
+        }
+    }
+    errno = saved;
+    return r;
+}
+
+uintptr_t ag__program_pc(void) {
+    int saved = errno;
+    uintptr_t at = getauxval(AT_ENTRY);
+    errno = saved;
+    return at;
 }
 
 static void map_one(const ag__module *m) {
