@@ -13,6 +13,7 @@
 #define AGLET_DEBUG_H
 
 #include <aglet/base.h>
+#include <aglet/profile.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -35,7 +35,8 @@ bool ag__is_runtime_frame(const ag__symbol_info *symbol, uintptr_t pc, bool is_r
         "send_bound",     "recv_bound",    "call_deferred",  "run_one",
         "child_main",     "child_over",    "body_main",      "body_over",
         "wait_for_all",   "wait_for_room", "wait_for_job",   "close_scope",
-        "stand_in_line",
+        "stand_in_line",  "look_at_self",  "look_at",        "visit",
+        "gather",
     };
     if (strncmp(symbol->name, "ag__", 4) == 0)
         return true;
@@ -89,4 +90,14 @@ int ag__look_at_stack(ag__g *g, unsigned char *buf, uintptr_t *ret_pcs, int max,
     for (int i = 0; i < TRIES && n == 0; i++)
         n = copy_stack(g, buf, ret_pcs, max, ret_shape);
     return n;
+}
+
+AG__NO_SANITIZE void ag__look_at_name(const ag__g *g, char ret_name[AG__LOOK_NAME]) {
+    const volatile char *name = g->name;
+    size_t n = 0;
+    while (name && n < AG__LOOK_NAME - 1 && name[n]) {
+        ret_name[n] = name[n];
+        n++;
+    }
+    ret_name[n] = 0;
 }
