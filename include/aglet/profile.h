@@ -13,12 +13,14 @@
 AG__BEGIN
 
 /**
- * Writes a profile. The names are Go's, and two more:
+ * Writes a profile. The names are Go's, and some more:
  *
  *   goroutine      where each goroutine stands; labels say what it waits for, its name, and where
  *                  it was made
  *   offcpu         goroutines that wait, by how long they have waited so far
  *   spawn          goroutines, by where they were made
+ *   profile        CPU time, by where it was used, as far as ag_profile_start had it watched: up to
+ *                  now, or up to the last ag_profile_stop
  *
  * Nobody is stopped; a profile of what is there now is no snapshot of one moment.
  * Waits: no. Works when every thread is stuck.
@@ -26,6 +28,27 @@ AG__BEGIN
  * From: goroutine, any thread.
  */
 AG_API int ag_profile_write(const char *name, FILE *out);
+
+/**
+ * Begins a CPU profile: each thread is asked where it is, `hz` times a second of the CPU time it
+ * uses, 0 stands for 100. What was recorded before is forgotten. A sample has the whole stack of
+ * the goroutine, also inside other libraries, its name and where it was made. Threads that are not
+ * the runtime's are asked, too, if they are there now or call the library later.
+ *
+ * It uses SIGPROF, whose handler then stays; threads that block it are not asked. System calls are
+ * restarted; on Linux before 5.9, poll, epoll_wait, nanosleep and those that signal(7) names
+ * beside them may return EINTR while a profile runs.
+ * Returns: 0; -EBUSY a profile is under way, or the program handles SIGPROF itself; -EINVAL hz is
+ * negative or above 1000; -EAGAIN, -ENOMEM.
+ * From: goroutine, any thread.
+ * Limit: 4096 different stacks, of their innermost 64 frames; what is lost is said in the file.
+ * Go: one call writes what was recorded, ag_profile_write("profile", out).
+ */
+AG_API int ag_profile_start(int hz);
+
+/** Ends it; what was recorded stays. Returns: 0, -ESRCH none was under way. From: goroutine, any
+ * thread. */
+AG_API int ag_profile_stop(void);
 
 AG__END
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * prof.c - the profiles by name.
+ * prof.c - the profiles by name: a table, prof.def, of what gathers each. A profile of a span of
+ * time is gathered twice, and what was there at its beginning counted negative.
  */
 #include "debug/prof.h"
 #include <aglet/profile.h>

@@ -116,8 +116,10 @@ static AG__COLD void give_back(ag__p *p) {
 void ag__g_free(ag__m *m, ag__g *g) {
     ag__tsan_end(g);
     if (AG__UNLIKELY(g->name != NULL)) {
-        free(g->name);
-        g->name = NULL;
+        char *name = g->name;
+        g->name = NULL; /* first: a profile's signal handler copies it */
+        AG__COMPILER_BARRIER();
+        free(name);
     }
     g->defers = NULL;
     g->panic = NULL;

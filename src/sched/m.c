@@ -16,6 +16,7 @@
  * Threads are never more than max_threads; past that a P waits on the idle list with its queue
  * until a thread comes back, and a warning says so once.
  */
+#include "os/cpu_timer.h"
 #include "sched/inner.h"
 #include <errno.h>
 #include <stdio.h>
@@ -87,6 +88,7 @@ void ag__foreign_wait_out(ag__m *self) {
 
 void ag__foreign_forget(void *value) {
     ag__m *m = value;
+    ag__cpu_timer_end();
     ag__lock_acquire(&foreign_lock);
     for (ag__m **at = &foreign; *at; at = &(*at)->all_link) {
         if (*at == m) {
@@ -121,6 +123,7 @@ static ag__m *foreign_alloc(void) {
 static void foreign_join(ag__m *m) {
     ag__os_init();
     ag__m_bind(m);
+    ag__cpu_timer_begin();
     ag__os_at_thread_exit(ag__foreign_forget, m);
     ag__lock_acquire(&foreign_lock);
     m->all_link = foreign;

@@ -7,6 +7,7 @@
  * refuses it (before 4.14, user-mode emulators, some sandboxes) both sides are full fences.
  */
 #include "os/os.h"
+#include "os/cpu_timer.h"
 #include "os/own.h"
 #include <dirent.h>
 #include <errno.h>
@@ -91,7 +92,9 @@ static void *thread_main(void *arg) {
     free(arg);
     pthread_setname_np(pthread_self(), start.name);
     AG__TSAN_LOOK_AWAY();
+    ag__cpu_timer_begin();
     start.fn(start.arg);
+    ag__cpu_timer_end();
     AG__TSAN_LOOK();
     atomic_fetch_sub(&threads_started, 1);
     return NULL;
