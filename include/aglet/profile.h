@@ -21,6 +21,10 @@ AG__BEGIN
  *   spawn          goroutines, by where they were made
  *   profile        CPU time, by where it was used, as far as ag_profile_start had it watched: up to
  *                  now, or up to the last ag_profile_stop
+ *   block          where goroutines waited, how often and how long, since ag_profile_block_rate
+ *   mutex          where locks were given up for which others waited, and how long those had, since
+ *                  ag_profile_mutex_fraction
+ *   threadcreate   what made the threads that run goroutines
  *
  * Nobody is stopped; a profile of what is there now is no snapshot of one moment.
  * Waits: no. Works when every thread is stuck.
@@ -49,6 +53,27 @@ AG_API int ag_profile_start(int hz);
 /** Ends it; what was recorded stays. Returns: 0, -ESRCH none was under way. From: goroutine, any
  * thread. */
 AG_API int ag_profile_stop(void);
+
+/**
+ * From now on waits are recorded when they are over: for channels, locks, wait groups, conditions,
+ * semaphores, scopes, jobs - not sleeps, and not input and output. Those of `ns` and longer all
+ * are, of shorter ones so many that one is recorded for each `ns` spent waiting, and the profile
+ * makes up for the others. 1 records all of them. 0, as at the start, records nothing; then a wait
+ * costs one load and a branch more than without this. Labels tell what was waited for. What was
+ * recorded stays. Returns: the rate before; a negative `ns` changes nothing. -ENOMEM. From:
+ * goroutine, any thread. Limit: 4096 different stacks. Go: SetBlockProfileRate.
+ */
+AG_API int64_t ag_profile_block_rate(int64_t ns);
+
+/**
+ * From now on one of `n` times in which somebody gave up a lock (mutex, rwmutex) for which others
+ * waited is recorded, with the time that they had waited; the profile makes up for the others. 1
+ * records all, 0, as at the start, nothing. What was recorded stays.
+ * Returns: the number before; a negative `n` changes nothing. -ENOMEM. From: goroutine, any thread.
+ * Limit: 4096 different stacks.
+ * Go: SetMutexProfileFraction.
+ */
+AG_API int ag_profile_mutex_fraction(int n);
 
 AG__END
 #endif

@@ -11,6 +11,7 @@
 #include "debug/dump.h"
 #include "debug/ask.h"
 #include "debug/dump_view.h"
+#include "debug/prof.h"
 #include "debug/trace.h"
 #include <aglet/debug.h>
 #include <errno.h>
@@ -175,4 +176,7 @@ const struct ag__hooks ag__hooks = {.world_begins = world_begins,
                                     .ctx_done = ag__ctx_done_of,
                                     .child_gone = ag__nest_child_gone,
                                     .print_frames = print_frames,
-                                    .crash = ag__crash};
+                                    .crash = ag__crash,
+                                    .waited = ag__prof_waited,
+                                    .contended = ag__prof_contended,
+                                    .thread_made = ag__prof_thread_made};

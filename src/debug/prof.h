@@ -66,6 +66,11 @@ typedef struct ag__prof_source {
 const ag__prof_source *ag__prof_find(const char *name); /* NULL: there is none */
 const ag__prof_source *ag__prof_sources(int *ret_count);
 
+/* What the floors below tell; ag__hooks has the words. */
+void ag__prof_waited(ag__m *m, int reason, int64_t ns);
+void ag__prof_contended(ag__m *m, int64_t ns);
+void ag__prof_thread_made(void);
+
 #define PROFILE(kind, gather, about)                                                               \
     extern const ag__prof_kind kind;                                                               \
     int gather(ag__prof *p, int times);

@@ -325,8 +325,10 @@ int ag__m_new(ag__p *p, bool searching) {
         r = ag__os_thread_start(thread_main, m, "aglet");
         ag__tsan_neutral_end(self);
     }
-    if (r == 0)
+    if (r == 0) {
+        ag__hooks.thread_made();
         return 0;
+    }
     ag__lock_acquire(&ag__s.lock);
     ag__s.m_count--;
     if (m && ag__s.all_m == m)

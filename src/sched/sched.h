@@ -75,6 +75,9 @@ ag__m *ag__park_after(ag__m *m, int reason, const void *object, void (*after)(ag
                       void *arg);
 /* A parked G now waits for another object: its waiter was moved there, whose locks are held. */
 void ag__park_moved(ag__g *g, int reason, const void *object);
+/* While it is set, waits are told to ag__hooks.waited when they end, and the time in the wait
+ * record is exact. Atomic, relaxed. */
+extern _Atomic bool ag__watch_waits AG__HIDDEN;
 /* Makes a parked G runnable; it runs next on this P, if there is one. */
 void ag__ready(ag__m *m, ag__g *g);
 
@@ -262,6 +265,11 @@ struct ag__hooks {
     void (*print_frames)(const uintptr_t *pcs, int n); /* of a backtrace, on stderr */
     /* In a signal handler: a fault; overflow: of the goroutine's stack, which ends the process. */
     void (*crash)(const ag__os_fault *f, bool overflow);
+    /* For profiles. In the goroutine that waited, inside, no lock held: */
+    void (*waited)(ag__m *m, int reason, int64_t ns);
+    /* In one that gave up a lock for which another one waited, likewise. */
+    void (*contended)(ag__m *m, int64_t ns);
+    void (*thread_made)(void); /* by the caller, to run goroutines; no lock is held */
 };
 extern const struct ag__hooks ag__hooks AG__HIDDEN;
 

@@ -181,13 +181,12 @@ static AG__COLD void note_leaving(ag__m *m, ag__g *g, int kind) {
     }
 }
 
-static inline ag__m *park(ag__m *m, int reason, const void *object, ag__lock *lock,
-                          void (*after)(ag__g *, void *), void *arg) {
+static inline ag__m *park_since(ag__m *m, int reason, const void *object, ag__lock *lock,
+                                void (*after)(ag__g *, void *), void *arg, int64_t since) {
     ag__g *g = m->g;
     atomic_store_explicit(&g->reason, (uint8_t)reason, AG__RLX);
     atomic_store_explicit(&g->wait_object, object, AG__RLX);
-    atomic_store_explicit(&g->wait_since, atomic_load_explicit(&ag__s.coarse_now, AG__RLX),
-                          AG__RLX);
+    atomic_store_explicit(&g->wait_since, since, AG__RLX);
     atomic_store_explicit(&g->state, AG__G_WAITING, AG__RLX);
     if (AG__UNLIKELY(m->foreign))
         return park_foreign(m, lock, after, arg);
@@ -205,6 +204,25 @@ static inline ag__m *park(ag__m *m, int reason, const void *object, ag__lock *lo
     }
     with_stack(m, next);
     return switch_to(m, g, next);
+}
+
+/* The wait is measured, by the real clock. */
+static AG__COLD ag__m *park_watched(ag__m *m, int reason, const void *object, ag__lock *lock,
+                                    void (*after)(ag__g *, void *), void *arg) {
+    int64_t since = ag__os_now();
+    m = park_since(m, reason, object, lock, after, arg, since);
+    ag__hooks.waited(m, reason, ag__os_now() - since);
+    return m;
+}
+
+_Atomic bool ag__watch_waits;
+
+static inline ag__m *park(ag__m *m, int reason, const void *object, ag__lock *lock,
+                          void (*after)(ag__g *, void *), void *arg) {
+    if (AG__UNLIKELY(atomic_load_explicit(&ag__watch_waits, AG__RLX)))
+        return park_watched(m, reason, object, lock, after, arg);
+    int64_t since = atomic_load_explicit(&ag__s.coarse_now, AG__RLX);
+    return park_since(m, reason, object, lock, after, arg, since);
 }
 
 ag__m *ag__park(ag__m *m, int reason, const void *object, ag__lock *lock) {

@@ -264,9 +264,12 @@ static AG__COLD void wake_first(struct mutex *x, bool starving) {
         }
     }
     ag__g *g = w ? w->g : NULL;
+    int64_t waited = g ? ag__waited_for_lock(g, w->since) : 0;
     ag__lock_release(&x->word.lock);
     if (g)
         ag__ready(m, g);
+    if (AG__UNLIKELY(waited > 0))
+        ag__hooks.contended(m, waited);
     ag__leave(m);
 }
 

@@ -140,9 +140,12 @@ static AG__COLD void tell_writer(struct rwmutex *x) {
         g = x->writer;
         x->writer = NULL;
     }
+    int64_t waited = g ? ag__waited_for_lock(g, 0) : 0;
     ag__lock_release(&x->word.lock);
     if (g)
         ag__ready(m, g);
+    if (AG__UNLIKELY(waited > 0))
+        ag__hooks.contended(m, waited);
     ag__leave(m);
 }
 
@@ -214,7 +217,9 @@ static AG__COLD void let_in(struct rwmutex *x, uint32_t count) {
     ag__m *m = ag__enter();
     ag__lock_acquire(&x->word.lock);
     struct waiter *list = NULL, *w;
+    int64_t waited = 0;
     for (; count > 0 && (w = x->readers) != NULL; count--) {
+        waited += ag__waited_for_lock(w->g, 0);
         x->readers = w->next;
         w->next = list;
         list = w;
@@ -225,6 +230,8 @@ static AG__COLD void let_in(struct rwmutex *x, uint32_t count) {
         list = w->next; /* before ready: it lives on the woken stack */
         ag__ready(m, w->g);
     }
+    if (AG__UNLIKELY(waited > 0))
+        ag__hooks.contended(m, waited);
     ag__leave(m);
 }
 

@@ -31,6 +31,15 @@ struct ag__mutex_waiter {
 struct ag__mutex_waiter *ag__mutex_move(ag_mutex *mutex, struct ag__mutex_waiter *list);
 void ag__mutex_lock_woken(ag_mutex *mutex, struct ag__mutex_waiter *w);
 
+/* While waits are watched, how long g, which is about to be woken, has waited for a lock, since it
+ * came into the line if that was not when it parked; else 0. For ag__hooks.contended. */
+static inline int64_t ag__waited_for_lock(const ag__g *g, int64_t since) {
+    if (AG__LIKELY(!atomic_load_explicit(&ag__watch_waits, AG__RLX)))
+        return 0;
+    int64_t parked = atomic_load_explicit(&g->wait_since, AG__RLX);
+    return ag__os_now() - (parked > since ? parked : since);
+}
+
 /*
  * Parks a goroutine that linked a waiter with claim `epoch` under `lock`, no longer than its
  * current context lives; who wakes it claims it first. Every wait of this floor that returns an
