@@ -7,7 +7,6 @@
 #include "debug/ask.h"
 #include "sched/sched.h"
 #include <aglet/debug.h>
-#include <errno.h>
 
 int ag__ask_list(const ag__question *q, FILE *out) {
     (void)q;
@@ -31,13 +30,6 @@ int ag__ask_goroutines(const ag__question *q, FILE *out) {
         return ag_dump_goroutine(out, id);
     int64_t debug = ag__question_number(q, "debug", 0);
     ag_dump_as(out, debug >= 2 ? AG_DUMP_EACH : debug == 1 ? AG_DUMP_GROUPS : AG_DUMP_AUTO);
-    return 0;
-}
-
-int ag__ask_pprof_goroutine(const ag__question *q, FILE *out) {
-    if (ag__question_number(q, "debug", 0) != 2)
-        return -EOPNOTSUPP;
-    ag_dump_as(out, AG_DUMP_EACH);
     return 0;
 }
 
