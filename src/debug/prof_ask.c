@@ -70,7 +70,7 @@ int ag__ask_pprof(const ag__question *q, FILE *out) {
     if (!source || seconds < 0 || seconds > SECONDS_MAX)
         return source ? -EINVAL : -ENOENT;
     if (ag__question_number(q, "debug", 0) == 2 && source->kind == &ag__prof_goroutine) {
-        ag_dump(out);
+        ag_dump_as(out, AG_DUMP_EACH);
         return 0;
     }
     return ag__question_is_given_up(q) ? 0 : answer(q, source, seconds, out);
