@@ -27,6 +27,8 @@ int uses(ag_ctx *c, struct user *u) {
     ag_within(5 * AG_MS);
     ag_within(1);
     ag_shield(AG_SEC);
+    ag_label("customer", u ? "some" : NULL);
+    ag_label("shard", "7");
     ag_with(&current_user, u);
     ag_with(&attempt, 1 + 2);
     ag_with(&favourite, GREEN);
