@@ -10,7 +10,7 @@
  *     fclose(f);
  *
  * A *trace* has every event of every goroutine: created, started, stopped and why, readied by whom,
- * ended; processors and threads; what was handed on. While one runs a switch costs some 100 ns
+ * ended; processors and threads; what was handed on. While one runs a switch costs some 150 ns
  * more. The *flight recorder* is always on and costs next to nothing: it notes what is rare -
  * hand-ons, steals, threads that sleep and wake, regions and tasks - and of the switches one in 250
  * us of each processor, with the number of those in between. Its last seconds are a snapshot away,
