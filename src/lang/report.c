@@ -84,7 +84,34 @@ void ag__report_place(ag__report *r, uintptr_t pc) {
                           (size_t)symbol.offset);
 }
 
+/* By kind, which is constant text. A slot's kind is set once, by who finds it empty. */
+static struct {
+    const char *_Atomic kind;
+    _Atomic int64_t count;
+} sent[AG__REPORT_KINDS];
+
+static void count_sent(const char *kind) {
+    for (int i = 0; i < AG__REPORT_KINDS; i++) {
+        const char *known = NULL;
+        if (atomic_compare_exchange_strong(&sent[i].kind, &known, kind) ||
+            strcmp(known, kind) == 0) {
+            atomic_fetch_add(&sent[i].count, 1);
+            return;
+        }
+    }
+}
+
+int ag__reports_sent(const char **ret_kinds, int64_t *ret_counts, int max) {
+    int n = 0;
+    for (; n < max && n < AG__REPORT_KINDS && atomic_load(&sent[n].kind); n++) {
+        ret_kinds[n] = atomic_load(&sent[n].kind);
+        ret_counts[n] = atomic_load(&sent[n].count);
+    }
+    return n;
+}
+
 void ag__report_send(ag__report *r) {
+    count_sent(r->kind);
     ag_report_hook hook = atomic_load(&report_hook);
     if (hook) {
         const ag_report report = {r->kind, r->text, r->count, r->ids};

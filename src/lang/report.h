@@ -39,6 +39,10 @@ void ag__report_goroutine(ag__report *r, ag__who who);
 void ag__report_detail(ag__report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Adds "FUNCTION at FILE:LINE\n" for a return address. */
 void ag__report_place(ag__report *r, uintptr_t pc);
+/* How many were sent of each kind: fills in up to `max`, in the order of their first; returns how
+ * many kinds. */
+enum { AG__REPORT_KINDS = 16 }; /* further ones are not counted */
+int ag__reports_sent(const char **ret_kinds, int64_t *ret_counts, int max);
 /* Prints it or gives it to the hook, and frees it. Outside the runtime. */
 void ag__report_send(ag__report *r);
 

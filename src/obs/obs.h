@@ -134,4 +134,7 @@ const char *ag__number_text(char buf[AG__NUMBER_BYTES], double v);
 /* How many of the n > 0 bytes at p are one character of UTF-8; 0: none. */
 size_t ag__utf8_len(const char *p, size_t n);
 
+/* runtime.c: what the library says of itself and of the process. */
+void ag__runtime_write(ag__out *o);
+
 #endif

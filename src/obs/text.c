@@ -227,6 +227,7 @@ int ag_metrics_write(FILE *out, int format) {
     for (struct ag__family *f = ag__families(); f;
          f = atomic_load_explicit(&f->next, memory_order_acquire))
         put_family(&o, f);
+    ag__runtime_write(&o);
     if (o.open)
         fputs("# EOF\n", out);
     int r = fflush(out) != 0 || ferror(out) ? -EIO : 0;

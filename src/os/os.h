@@ -111,6 +111,14 @@ int ag__os_peek(const void *from, void *to, size_t n);
 /* --- Processors that this process may use: affinity and the whole cgroup chain. --- */
 int ag__os_cpus(void);
 
+/* --- What the system counts of this process. -1 where it does not tell. --- */
+typedef struct ag__os_process {
+    double cpu_seconds, start_seconds;            /* user and system; since 1970 */
+    int64_t resident, virtual_bytes, virtual_max; /* bytes; max -1: no limit */
+    int64_t fds, fds_max, threads;
+} ag__os_process;
+void ag__os_process_read(ag__os_process *ret_process);
+
 /* --- Environment: the integer value of NAME, or `otherwise`. Accepts k, m, g suffixes. --- */
 int64_t ag__os_env(const char *name, int64_t otherwise);
 

@@ -636,6 +636,8 @@ ag__g *ag__find(ag__m *m) {
             pass_to_locked(m, g);
             continue;
         }
+        if (AG__UNLIKELY(g->flags & AG__GF_SAMPLED))
+            ag__sample_end(m->p, g);
         return g;
     }
 }

@@ -116,6 +116,10 @@ void ag__mark_begin(ag__m *m, ag__g *g);           /* watches g, which has its s
 int64_t ag__timers_run(ag__m *m, ag__p *p, int64_t now); /* due ones; returns the next `when` */
 void ag__heap_free(ag__heap *h);
 
+/* sample.c */
+void ag__sample_begin(ag__p *p, ag__g *g, int reason); /* g, not queued yet, becomes runnable */
+void ag__sample_end(ag__p *p, ag__g *g);               /* g is about to run on p */
+
 /* netpoll.c */
 enum { AG__POLL_BATCH = 64 };
 int ag__netpoll_take(ag__poll_event *events, int64_t timeout_ns);

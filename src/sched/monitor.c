@@ -69,6 +69,8 @@ bool ag__hand_on(ag__m *m, int kind) {
     atomic_fetch_add_explicit(kind == 1 ? &ag__s.detached_running : &ag__s.detached_blocked, 1,
                               AG__RLX);
     atomic_fetch_add_explicit(&ag__s.handed_on, 1, AG__RLX);
+    if (kind == 1)
+        atomic_fetch_add_explicit(&ag__s.handed_on_burning, 1, AG__RLX);
     /* Release. Partner: the acquire load in ag__enter_slow. */
     atomic_store_explicit(&m->revoked, AG__TAKEN, memory_order_release);
     ag__lock_release(&m->hand);
@@ -113,14 +115,18 @@ static bool consider(ag__p *p, ag__m *m, int64_t now) {
 /* Returns true if something was done, so that the next look should come soon. */
 static bool look_at(ag__p *p, int64_t now) {
     ag__m *m = atomic_load_explicit(&p->m, memory_order_acquire);
+    uint32_t tick = atomic_load_explicit(&p->tick, AG__RLX);
     atomic_store_explicit(&p->credit, 1, AG__RLX);
+    atomic_store_explicit(
+        &p->steps, atomic_load_explicit(&p->steps, AG__RLX) + (uint32_t)(tick - p->counted_tick),
+        AG__RLX);
+    p->counted_tick = tick;
     if (!m) {
         p->seen_m = NULL;
         return false;
     }
     if (atomic_load_explicit(&p->heap.first, AG__RLX) <= now)
         atomic_fetch_or_explicit(&p->poke, AG__POKE_LOOK, AG__RLX);
-    uint32_t tick = atomic_load_explicit(&p->tick, AG__RLX);
     if (m != p->seen_m || tick != p->seen_tick) {
         p->seen_m = m;
         p->seen_tick = tick;

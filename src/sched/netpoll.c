@@ -428,7 +428,10 @@ void ag__pd_close_watch(ag__pd *pd, bool is_same_file) {
 
 int ag__netpoll_take(ag__poll_event *events, int64_t timeout_ns) {
     atomic_fetch_add_explicit(&ag__s.polls, 1, AG__RLX);
-    return ag__poll_wait(events, AG__POLL_BATCH, timeout_ns);
+    int n = ag__poll_wait(events, AG__POLL_BATCH, timeout_ns);
+    if (n > 0)
+        atomic_fetch_add_explicit(&ag__s.poll_events, n, AG__RLX);
+    return n;
 }
 
 void ag__netpoll_deliver(ag__m *m, const ag__poll_event *events, int count) {

@@ -37,7 +37,8 @@ enum {
     AG__GF_LAZY = 8,
     AG__GF_LOST = 16,
     AG__GF_WATCHED = 32, /* alone on its stack, which will be measured */
-    AG__GF_CHILD = 64    /* of a scope or a job: `nest` is valid */
+    AG__GF_CHILD = 64,   /* of a scope or a job: `nest` is valid */
+    AG__GF_SAMPLED = 128 /* its wait in the queue is measured; see sample.c */
 };
 
 #define AG__STACK_MAX ((size_t)1 << 30)
@@ -90,8 +91,9 @@ struct ag__g {
     ag__m *locked_m;
     int locked_count;
     uint32_t stack_size;
-    void *fired;  /* written by the waker: the waiter of a select that was woken */
-    void *cxx[2]; /* the C++ library's per-thread exception state */
+    int64_t ready_at; /* while SAMPLED */
+    void *fired;      /* written by the waker: the waiter of a select that was woken */
+    void *cxx[2];     /* the C++ library's per-thread exception state */
     /* The current context; sched.h tells the protocol. Owner only: */
     bool bound;                  /* `cancel` or `until` is set: its waits may end; or `group` */
     struct ag_ctx *ctx;          /* NULL: the background */
@@ -185,7 +187,16 @@ typedef struct ag__heap {
     ag__heap_entry *entries; /* Guarded by lock. */
     uint32_t count, size;    /* Guarded by lock. */
     uint32_t dead;           /* entries that will be dropped */
+    _Atomic int64_t fired;   /* Relaxed; written under lock. */
 } ag__heap;
+
+/* What a P has seen of goroutines that were measured; see sample.c. Relaxed; owner only writes. */
+enum { AG__SAMPLE_FIRST = 7, AG__SAMPLE_BUCKETS = 27 }; /* up to 2^7 ns, 2^8 … 2^33, more */
+typedef struct ag__samples {
+    _Atomic int64_t waits[AG__SAMPLE_BUCKETS + 1];
+    _Atomic int64_t wait_ns;                     /* all of them together */
+    _Atomic int64_t by_reason[AG__WAIT_REASONS]; /* why they had waited; NONE: they began */
+} ag__samples;
 
 struct ag__p {
     _Atomic(ag__m *) m; /* Guarded by the handshake. */
@@ -214,6 +225,7 @@ struct ag__p {
     int64_t id_next, id_end;
     _Atomic int64_t created, ended;
     _Atomic int64_t stolen;
+    _Atomic int64_t announced; /* times it was given away by ag_blocking */
     uint64_t random;
     char *stacks[AG__STACK_CACHE]; /* low ends of default-size stacks, warmest last */
     _Atomic(ag__g *) ring[AG__RING];
@@ -228,6 +240,10 @@ struct ag__p {
     ag__m *seen_m;
     int64_t seen_when, seen_cpu;
     int seen_rounds;
+    uint32_t counted_tick;
+    _Atomic int64_t steps; /* Relaxed; `tick`, in 64 bits, as of its last look. */
+
+    _Alignas(AG__CACHE_LINE) ag__samples samples;
 };
 
 /* The world of one ag_run. */
@@ -259,6 +275,8 @@ struct ag__sched {
     _Atomic int64_t created, ended; /* by those without a P */
     _Atomic int64_t id_block;
     _Atomic int64_t handed_on, polls;
+    _Atomic int64_t handed_on_burning; /* of those that were handed on; the others were blocked */
+    _Atomic int64_t poll_events;
     _Atomic uint32_t stopping;
     _Atomic uint32_t running;        /* 1: a world runs; 2: it begins or ends */
     _Atomic uint32_t monitor_word;   /* futex of the monitor */

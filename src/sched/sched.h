@@ -47,6 +47,7 @@ enum {
 #define REASON(name, text) AG__WAIT_##name,
 #include "sched/reasons.def"
 #undef REASON
+    AG__WAIT_REASONS
 };
 
 enum { AG__PROCS_MAX = 1024 };

@@ -121,9 +121,13 @@ static inline ag__g *pick(ag__m *m, ag__p *p) {
     ag__g *g = ag__rq_pop(p);
     if (!g)
         return NULL;
-    if (AG__UNLIKELY(g->flags & AG__GF_LOCKED)) {
-        m->next_g = g;
-        return NULL;
+    if (AG__UNLIKELY(g->flags & (AG__GF_LOCKED | AG__GF_SAMPLED))) {
+        if (g->flags & AG__GF_SAMPLED)
+            ag__sample_end(p, g);
+        if (g->flags & AG__GF_LOCKED) {
+            m->next_g = g;
+            return NULL;
+        }
     }
     return g;
 }
@@ -293,6 +297,9 @@ static AG__COLD void ready_slow(ag__g *g, void (*note)(ag__m *, ag__g *)) {
 
 static inline __attribute__((always_inline)) void ready(ag__p *p, ag__g *g) {
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
+    uint32_t credit = atomic_load_explicit(&p->credit, AG__RLX);
+    if (AG__UNLIKELY(credit))
+        ag__sample_begin(p, g, atomic_load_explicit(&g->reason, AG__RLX));
     ag__rq_open(p);
     ag__g *before = atomic_load_explicit(&p->next, AG__RLX);
     atomic_store_explicit(&p->next, g, AG__RLX);
@@ -301,7 +308,7 @@ static inline __attribute__((always_inline)) void ready(ag__p *p, ag__g *g) {
     ag__rq_close(p);
     /* A goroutine in `next` alone usually runs as soon as this one parks; waking a processor
      * for it each time would cost more than all the rest. */
-    if (before || AG__UNLIKELY(atomic_load_explicit(&p->credit, AG__RLX))) {
+    if (before || AG__UNLIKELY(credit)) {
         atomic_store_explicit(&p->credit, 0, AG__RLX);
         ag__maybe_wake();
     }
@@ -330,6 +337,9 @@ void ag__ready(ag__m *m, ag__g *g) {
 static inline __attribute__((always_inline)) void start(ag__p *p, ag__g *g) {
     atomic_store_explicit(&p->created, atomic_load_explicit(&p->created, AG__RLX) + 1, AG__RLX);
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
+    uint32_t credit = atomic_load_explicit(&p->credit, AG__RLX);
+    if (AG__UNLIKELY(credit))
+        ag__sample_begin(p, g, AG__WAIT_NONE);
     ag__rq_open(p);
     bool into_next = !atomic_load_explicit(&p->next, AG__RLX) && !(g->flags & AG__GF_LAZY);
     if (into_next)
@@ -337,7 +347,7 @@ static inline __attribute__((always_inline)) void start(ag__p *p, ag__g *g) {
     else
         ag__rq_push(p, g);
     ag__rq_close(p);
-    if (!into_next || AG__UNLIKELY(atomic_load_explicit(&p->credit, AG__RLX))) {
+    if (!into_next || AG__UNLIKELY(credit)) {
         atomic_store_explicit(&p->credit, 0, AG__RLX);
         ag__maybe_wake();
     }

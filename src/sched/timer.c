@@ -275,6 +275,7 @@ int64_t ag__timers_run(ag__m *m, ag__p *p, int64_t now) {
         ag__lock_acquire(&h->lock);
         uint32_t count = take_due(h, now, max < BATCH ? max : BATCH, due);
         note_first(h);
+        atomic_store_explicit(&h->fired, atomic_load_explicit(&h->fired, AG__RLX) + count, AG__RLX);
         ag__lock_release(&h->lock);
         if (count > 0 && ag__probe_traces())
             ag__note_count(m, AG__EV_TIMERS, count);
