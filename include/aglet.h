@@ -13,6 +13,7 @@
 #include <aglet/defer.h>
 #include <aglet/file.h>
 #include <aglet/io.h>
+#include <aglet/log.h>
 #include <aglet/metric.h>
 #include <aglet/net.h>
 #include <aglet/process.h>

@@ -345,6 +345,8 @@ static AG__COLD __attribute__((noreturn)) void end_process(const ag_panic_info *
     ag_panic_hook hook = atomic_load(&panic_hook);
     if (hook)
         hook(info);
+    if (ag__on_end)
+        ag__on_end();
     const char *traceback = getenv("AGLET_TRACEBACK");
     if (traceback && strcmp(traceback, "crash") == 0) {
         ag__os_fault_remove(); /* all is said */

@@ -12,6 +12,7 @@
  * wait now are counted exactly.
  */
 #include "lang/report.h"
+#include "obs/log.h"
 #include "obs/obs.h"
 #include "sched/sched.h"
 #include <string.h>
@@ -23,6 +24,7 @@ struct snapshot {
     int64_t polls, poll_events, poll_waiting;
     int64_t states[AG__G_WISH + 1], reasons[AG__WAIT_REASONS], sampled[AG__WAIT_REASONS];
     int64_t waits[AG__SAMPLE_BUCKETS + 1], wait_ns;
+    int64_t log_lines[AG__LEVELS], log_dropped;
     ag__os_process process;
 };
 
@@ -96,6 +98,7 @@ static void read_all(struct snapshot *x) {
     x->burning = of(&s->handed_on_burning);
     x->polls = of(&s->polls);
     x->poll_events = of(&s->poll_events);
+    ag__log_counts(x->log_lines, &x->log_dropped);
     ag__os_process_read(&x->process);
 }
 
@@ -142,6 +145,12 @@ static void put_findings(ag__out *o, const char *name, const struct snapshot *x)
     int n = ag__reports_sent(kinds, counts, AG__REPORT_KINDS);
     for (int i = 0; i < n; i++)
         ag__out_value(o, name, "kind", kinds[i], (double)counts[i]);
+}
+
+static void put_log_lines(ag__out *o, const char *name, const struct snapshot *x) {
+    static const char *const levels[AG__LEVELS] = {"debug", "info", "warn", "error"};
+    for (int i = 0; i < AG__LEVELS; i++)
+        ag__out_value(o, name, "level", levels[i], (double)x->log_lines[i]);
 }
 
 static void put_one(ag__out *o, int type, const char *name, const char *help, double v) {

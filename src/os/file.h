@@ -28,6 +28,8 @@ ssize_t ag__file_write_pieces(int fd, const ag__piece *pieces, int count);
 int ag__file_sync(int fd);
 int ag__file_datasync(int fd);
 int ag__file_close(int fd);
+/* Opens it for appending, close-on-exec; makes it if it is not there. */
+int ag__file_append(const char *path);
 int ag__file_set_nonblocking(int fd);
 /* A second number for the same open file, close-on-exec. */
 int ag__file_dup(int fd);

@@ -380,6 +380,8 @@ AG__COLD void ag__check_deadlock(void) {
     ag__lock_release(&ag__s.lock);
     ag__os_write_err("fatal error: all goroutines are asleep - deadlock!\n", 51);
     ag__hooks.deadlock();
+    if (ag__on_end)
+        ag__on_end();
     ag__os_exit_now(2);
 }
 

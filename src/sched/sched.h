@@ -277,6 +277,9 @@ extern const struct ag__hooks ag__hooks AG__HIDDEN;
 /* Set by floors above before a world begins; see io/signal.c. */
 extern void (*ag__on_start)(void) AG__HIDDEN;
 extern void (*ag__on_stop)(void) AG__HIDDEN;
+/* Set before main by who has something to get out before the process or the world ends: the log.
+ * Holds no lock; may wait. */
+extern void (*ag__on_end)(void) AG__HIDDEN;
 
 #include "sched/rt.h"
 #endif

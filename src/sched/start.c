@@ -17,6 +17,7 @@
 struct ag__sched ag__sched = {.id_block = 0};
 void (*ag__on_start)(void);
 void (*ag__on_stop)(void);
+void (*ag__on_end)(void);
 
 enum { STACK_DEFAULT = 256 * 1024, STACK_MIN = 16 * 1024 };
 
@@ -288,6 +289,8 @@ static int run_world(const ag_config *config, int (*fn)(void *), void *arg) {
     atomic_store(&ag__s.running, 2);
     if (ag__on_stop)
         ag__on_stop();
+    if (ag__on_end)
+        ag__on_end();
     end();
     atomic_store(&ag__s.running, 0);
     return r;

@@ -34,6 +34,15 @@ ssize_t ag__file_read(int fd, void *buf, size_t n) {
     return r;
 }
 
+int ag__file_append(const char *path) {
+    int saved = errno;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        fd = -errno;
+    errno = saved;
+    return fd;
+}
+
 ssize_t ag__file_read_cached(int fd, void *buf, size_t n) {
     struct iovec v = {buf, n};
     int saved = errno;
