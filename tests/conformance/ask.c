@@ -168,3 +168,12 @@ AG_TEST(outside_a_world_there_are_counters_of_nothing) {
     asks("/debug/stats", 200, "application/json", "\"goroutines\": 0,");
     asks("/debug/list", 200, "text/plain", "/debug/stats");
 }
+
+AG_TEST_RUN(metrics_come_in_both_formats) {
+    asks("/debug/metrics", 200, AG_METRICS_PROMETHEUS_TYPE,
+         "# TYPE aglet_goroutines_created_total counter\n");
+    asks("/metrics", 200, AG_METRICS_PROMETHEUS_TYPE, "process_open_fds ");
+    asks("/debug/metrics?format=openmetrics", 200, AG_METRICS_OPEN_TYPE,
+         "# TYPE aglet_goroutines_created counter\n");
+    asks("/debug/metrics?format=xml", 400, "text/plain", "can't be understood");
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ask_metrics.c - the metrics of a running program, as Prometheus asks for them.
+ */
+#include "debug/ask.h"
+#include <aglet/metric.h>
+#include <errno.h>
+#include <string.h>
+
+int ag__ask_metrics(const ag__question *q, FILE *out) {
+    const char *format = ag__question_text(q, "format");
+    if (!format || strcmp(format, "prometheus") == 0)
+        return ag_metrics_write(out, AG_METRICS_PROMETHEUS);
+    if (strcmp(format, "openmetrics") != 0)
+        return -EINVAL;
+    ag__question_set_type(q, AG_METRICS_OPEN_TYPE);
+    return ag_metrics_write(out, AG_METRICS_OPEN);
+}
