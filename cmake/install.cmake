@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Installs headers, libraries, the tool, the labs, the CMake package and the pkg-config files.
+# Installs headers, libraries, the tool, the labs, gdb's script, the CMake package and the pkg-config
+# files.
 include(CMakePackageConfigHelpers)
 
 set(targets aglet aglet_static aglet_test)
@@ -27,6 +28,9 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INC
 if(TARGET aglet_tool)
     install(TARGETS aglet_tool DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
+
+# gdb's script, for `source`: of stripped libraries, and where gdb may not load what lies in them.
+install(FILES ${AGLET_GDB_SCRIPT} DESTINATION ${CMAKE_INSTALL_DATADIR}/aglet/gdb)
 
 # The labs, where `aglet lab` looks for them, seen from its own folder; and their Go programs.
 if(lab_programs)

@@ -9,12 +9,25 @@
  *
  * Numbers are handed out in blocks, one block a P, so that starting a goroutine touches no
  * shared line. Main is 1.
+ *
+ * gdb finds the records from here, too: its script, tools/gdb/aglet-gdb.py, lies in a section of
+ * this object that is loaded by gdb alone.
  */
 #include "sched/inner.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* An entry of .debug_gdb_scripts: 4, the text of a script in Python, its name first, 0. */
+#ifdef AG_GDB_SCRIPT
+__asm__(".pushsection .debug_gdb_scripts, \"\", %progbits\n\t"
+        ".byte 4\n\t"
+        ".ascii \"aglet-gdb.py\\n\"\n\t"
+        ".incbin \"" AG_GDB_SCRIPT "\"\n\t"
+        ".byte 0\n\t"
+        ".popsection");
+#endif
 
 enum { ID_BLOCK = 64 };
 #define SLAB_MIN AG__SIZE((size_t)32 << 10, (size_t)4 << 10)
