@@ -108,11 +108,13 @@ static void trace(void (*steps)(void)) {
                          : "memory", "cc");
 }
 
-/* The two instructions at the end of the inline switch that no table can describe: rbp is the
- * other side's already. */
-static bool is_in_gap(uintptr_t pc) {
-    return memcmp((void *)pc, "\x48\x8d\x66\x18", 4) == 0 || /* leaq 24(%rsi), %rsp */
-           memcmp((void *)pc, "\xff\xe2", 2) == 0;           /* jmpq *%rdx */
+/* Whose frames the tables show. At the end of the inline switch, where rbp is the other side's
+ * already, they are the other side's, too. */
+static uintptr_t shown_of(const ucontext_t *u) {
+    const char *pc = (const char *)pc_of(u);
+    if (memcmp(pc, "\x48\x8d\x66\x18", 4) == 0) /* leaq 24(%rsi), %rsp */
+        return (uintptr_t)u->uc_mcontext.gregs[REG_RSI];
+    return sp_of(u);
 }
 
 static void rearm(void) {
@@ -188,9 +190,8 @@ static uintptr_t sp_of(const ucontext_t *u) {
     return u->uc_mcontext.sp;
 }
 
-static bool is_in_gap(uintptr_t pc) {
-    (void)pc;
-    return false;
+static uintptr_t shown_of(const ucontext_t *u) {
+    return sp_of(u);
 }
 
 /* The instruction that is replaced by a breakpoint, if `armed`. */
@@ -623,7 +624,7 @@ static bool is_watched(uintptr_t pc) {
 }
 
 static void on_trap(int sig, siginfo_t *info, void *ucontext) {
-    uintptr_t pc = pc_of(ucontext), sp = sp_of(ucontext);
+    uintptr_t pc = pc_of(ucontext), sp = shown_of(ucontext);
     bool other = sp > (uintptr_t)stack && sp <= (uintptr_t)stack + STACK_BYTES;
     (void)sig;
     (void)info;
@@ -631,8 +632,7 @@ static void on_trap(int sig, siginfo_t *info, void *ucontext) {
         return;
     disarm();
     note_seen(pc);
-    if (!is_in_gap(pc))
-        check_walk(pc, other);
+    check_walk(pc, other);
 }
 
 static void walk_for_ever(void) {

@@ -58,13 +58,30 @@ static inline uintptr_t ag__frame_read(const uintptr_t *frame, uintptr_t callee[
  * The switch of arch.h. Inlined, so that the processor's stack of return addresses stays paired:
  * a function that is entered by a call and left by a jump leaves one behind, and every return
  * after it is mispredicted. What is saved lies below the stack pointer, in the red zone, until
- * the stack is left; so the call frame tables hold for all but the last two instructions, between
- * loading rbp and the jump. The function this is inlined into must call others: then the compiler
- * keeps nothing in the red zone.
+ * the stack is left; so the compiler's call frame tables hold until rbp is loaded. From there to
+ * the jump tables of our own say that the other side has called us: it goes on at rdx, with the
+ * stack pointer rsi + 24, rbp as it is, and nothing in the registers that the switch clobbers. The
+ * function this is inlined into must call others: then the compiler keeps nothing in the red zone.
  *
  * The control words are compared and loaded only when they differ, since loading them costs more
  * than all the rest. The exception flags, the lowest six bits of MXCSR, are no control bits.
  */
+#ifdef __GCC_HAVE_DWARF2_CFI_ASM
+#define AG__CFI_OTHER_SIDE                                                                         \
+    ".cfi_remember_state\n\t"                                                                      \
+    ".cfi_def_cfa %%rsi, 24\n\t"                                                                   \
+    ".cfi_register %%rip, %%rdx\n\t"                                                               \
+    ".cfi_same_value %%rbp\n\t"                                                                    \
+    ".cfi_undefined %%rbx\n\t"                                                                     \
+    ".cfi_undefined %%r12\n\t"                                                                     \
+    ".cfi_undefined %%r13\n\t"                                                                     \
+    ".cfi_undefined %%r14\n\t"                                                                     \
+    ".cfi_undefined %%r15\n\t"
+#define AG__CFI_THIS_SIDE ".cfi_restore_state\n"
+#else /* compiled without tables */
+#define AG__CFI_OTHER_SIDE ""
+#define AG__CFI_THIS_SIDE ""
+#endif
 static inline __attribute__((always_inline)) void ag__switch(void **save_sp, void *load_sp) {
     __asm__ volatile("leaq 1f(%%rip), %%rax\n\t"
                      "movq %%rax, -8(%%rsp)\n\t"
@@ -81,10 +98,8 @@ static inline __attribute__((always_inline)) void ag__switch(void **save_sp, voi
                      "jne 2f\n"
                      "3:\tcmpw 4(%1), %%cx\n\t"
                      "jne 4f\n"
-                     "5:\tmovq 8(%1), %%rbp\n\t"
-                     "leaq 24(%1), %%rsp\n\t"
-                     "jmpq *%%rdx\n"
-                     "2:\tldmxcsr (%1)\n\t"
+                     "5:\tmovq 8(%1), %%rbp\n\t" AG__CFI_OTHER_SIDE "leaq 24(%1), %%rsp\n\t"
+                     "jmpq *%%rdx\n" AG__CFI_THIS_SIDE "2:\tldmxcsr (%1)\n\t"
                      "jmp 3b\n"
                      "4:\tfnclex\n\t"
                      "fldcw 4(%1)\n\t"
@@ -95,6 +110,8 @@ static inline __attribute__((always_inline)) void ag__switch(void **save_sp, voi
                      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
                        "r15", "memory", "cc", AG__CLOBBER_VECTORS);
 }
+#undef AG__CFI_OTHER_SIDE
+#undef AG__CFI_THIS_SIDE
 #define AG__SWITCH_INLINE 1
 
 #endif
