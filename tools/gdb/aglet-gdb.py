@@ -441,13 +441,18 @@ def aglet_is_library(frame):
 
 
 def aglet_user_frame(frame):
-    """The innermost frame of the user's, from this one on; this one if there is none."""
-    at = frame
+    """The innermost frame of the user's, from this one on. If there is none with debug information:
+    one without, else that of the library's public function, which the user's has jumped to."""
+    bare, public, at = None, None, frame
     while at:
-        if at.find_sal().symtab and not aglet_is_library(at):
-            return at
+        if not aglet_is_library(at):
+            if at.find_sal().symtab:
+                return at
+            bare = bare or at
+        elif re.match(r"ag_[^_]", at.name() or ""):
+            public = public or at
         at = at.older()
-    return frame
+    return bare or public or frame
 
 
 def aglet_where():
@@ -495,6 +500,57 @@ class AgletCommand(gdb.Command):
 
     def invoke(self, text, from_tty):
         gdb.execute("help aglet")
+
+
+class AgletCore(AgletCommand):
+    """Write a core file of a process that goes on, with the stacks of its goroutines.
+aglet core [FILE]
+The commands generate-core-file and gcore leave the stacks out on Linux 6.13 and newer, because the
+guard pages between them can't be read. (The core files of the kernel itself are complete.)"""
+
+    CHUNK = 4096
+
+    def __init__(self):
+        super().__init__("aglet core", gdb.COMMAND_DATA, prefix=False)
+
+    def invoke(self, text, from_tty):
+        aglet_need_thread()
+        words = gdb.string_to_argv(text)
+        name = words[0] if words else f"core.{gdb.selected_inferior().pid}"
+        gdb.execute(f"generate-core-file {name}", False, True)
+        stacks = sum(self.put(name, g) for g in AgletRuntime().all())
+        gdb.write(f"saved {name}, with {stacks} stacks of goroutines\n")
+
+    def put(self, name, g):
+        """Writes a stack into the file, from its warm end down to its guard page."""
+        at, low = g.record.stack_hi, g.record.sp or g.record.stack_lo
+        if not at:
+            return False
+        with open(name, "r+b") as file:
+            segments = list(self.segments(file))
+            while at > low:
+                at -= self.CHUNK
+                try:
+                    data = gdb.selected_inferior().read_memory(at, self.CHUNK)
+                except gdb.MemoryError:
+                    break
+                for address, size, offset in segments:
+                    if address <= at and at + self.CHUNK <= address + size:
+                        file.seek(offset + at - address)
+                        file.write(data)
+        return True
+
+    @staticmethod
+    def segments(file):
+        """(address, bytes, offset in the file) of the memory in a core file."""
+        header = file.read(64)
+        offset, = aglet_struct.unpack_from("<Q", header, 32)
+        size, count = aglet_struct.unpack_from("<2H", header, 54)
+        for i in range(count):
+            file.seek(offset + i * size)
+            kind, _, at, address, _, filed = aglet_struct.unpack("<2I4Q", file.read(40))
+            if kind == 1:
+                yield address, filed, at
 
 
 class AgletGoroutines(AgletCommand):
@@ -1090,6 +1146,7 @@ gdb.unwinder.register_unwinder(None, aglet_unwinder, replace=True)
 aglet_frame_filter = AgletFrameFilter()
 gdb.printing.register_pretty_printer(None, AgletPrinters(), replace=True)
 AgletCommand()
+AgletCore()
 aglet_goroutines = AgletGoroutines()
 for aglet_class in (AgletGoroutine, AgletChannel, AgletWaiters, AgletDeadlock, AgletProcs,
                     AgletThreads):
