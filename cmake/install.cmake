@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Installs headers, libraries, the tool, the labs, gdb's script, the CMake package and the pkg-config
-# files.
+# Installs headers, libraries, the tool, the labs, gdb's script, the CMake package and the
+# pkg-config files.
 include(CMakePackageConfigHelpers)
 
 set(targets aglet aglet_static aglet_test)

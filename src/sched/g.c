@@ -10,8 +10,8 @@
  * Numbers are handed out in blocks, one block a P, so that starting a goroutine touches no
  * shared line. Main is 1.
  *
- * gdb finds the records from here, too: its script, tools/gdb/aglet-gdb.py, lies in a section of
- * this object that is loaded by gdb alone.
+ * gdb finds the records from here, too: its script (tools/gdb) lies in a section of this
+ * object that gdb alone reads.
  */
 #include "sched/inner.h"
 #include <errno.h>
