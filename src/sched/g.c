@@ -367,8 +367,9 @@ bool ag__claim(ag__g *g, uint64_t epoch) {
                                                    memory_order_relaxed);
 }
 
+/* "Used", also by gdb's script: clang would turn them into tables of distances otherwise. */
 const char *ag__state_name(int state) {
-    static const char *const names[] = {
+    static const char *const names[] __attribute__((used)) = {
 #define STATE(name, text) text,
 #include "sched/states.def"
 #undef STATE
@@ -377,7 +378,7 @@ const char *ag__state_name(int state) {
 }
 
 const char *ag__reason_name(int reason) {
-    static const char *const names[] = {
+    static const char *const names[] __attribute__((used)) = {
 #define REASON(name, text) text,
 #include "sched/reasons.def"
 #undef REASON

@@ -138,6 +138,8 @@ def main():
         (work / "CMakeLists.txt").write_text(PROJECT)
         check.expect("install", *check.run("cmake", "--install", build, "--prefix", work / "first"))
         if not check.failed:
+            script = work / "first/share/aglet/gdb/aglet-gdb.py"
+            check.expect("gdb's script", *check.run("python3", "-m", "py_compile", script))
             # The package must not remember where it was installed first.
             shutil.move(work / "first", work / "moved")
             check.find_package()

@@ -10,6 +10,7 @@ library, and run. Its first lines say what must come out:
     // thread: TEXT      under AGLET_SANITIZE=thread a report that contains TEXT, of this file
     // self: TEXT        the same where the runtime is watched, too, of any file
     // address: TEXT     under AGLET_SANITIZE=address a report that contains TEXT
+    // undefined: TEXT   under AGLET_SANITIZE=undefined a report that contains TEXT, of this file
     // valgrind: TEXT    under valgrind a report that contains TEXT, of this file
     // clean: KINDS      under these no report, and exit status 0
     // procs: N          run with AGLET_PROCS=N
@@ -28,12 +29,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 INCLUDE = HERE.parent.parent / "include"
 SOURCE = HERE.parent.parent / "src"
-MARK = re.compile(r"^// (thread|self|address|valgrind|clean|procs|locals): (.+)$", re.M)
+MARK = re.compile(r"^// (thread|self|address|undefined|valgrind|clean|procs|locals): (.+)$", re.M)
 REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error:|^==\d+== ",
                     re.M)
 FLAGS = {"thread": ["-fsanitize=thread", "-DAG_TSAN=1"],
          "self": ["-fsanitize=thread", "-DAG_TSAN=1", "-DAG_TSAN_SELF=1"],
          "address": ["-fsanitize=address,undefined"],
+         "undefined": ["-fsanitize=undefined"],
          "valgrind": []}
 
 
@@ -102,6 +104,8 @@ def check(suite, build, source, folder):
         found = any(marks[kind] in line for line in summaries)
     if kind == "address":
         found = REPORT.search(done.stderr) and marks[kind] in done.stderr
+    if kind == "undefined":
+        found = re.search(rf"{source.name}:\d+:\d+: runtime error: {marks[kind]}", done.stderr)
     if kind == "valgrind":
         found = done.returncode != 0 and reported_here(done.stderr, marks[kind], source)
     if found:
@@ -129,7 +133,7 @@ def main():
                 counts["failed"] += 1
                 print(f"FAILED seeded {source.stem}: " + problem.rstrip().replace("\n", "\n    "))
     if counts["skipped"]:
-        print(f"skipped {counts['skipped']}: need AGLET_SANITIZE=thread or address, or valgrind")
+        print(f"skipped {counts['skipped']}: need AGLET_SANITIZE, or valgrind")
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     return 1 if counts["failed"] else 0
 
