@@ -255,6 +255,27 @@ class Tests:
         good = re.fullmatch(r"#0 .*ag__switch_bottom \(\).*", part)
         self.expect(f"{name}: the first instruction of a goroutine", None if good else output)
 
+    def perf(self, program):
+        """Samples of a goroutine show the user's frames and end at the bottom of its stack."""
+        data = self.work / "perf.data"
+        record = ["perf", "record", "-q", "-e", "cpu-clock", "--call-graph=dwarf", "-o", str(data),
+                  str(program)]
+        if shutil.which("perf") is None:
+            self.skip("perf", "perf (Debian package linux-perf)")
+            return
+        done = subprocess.run(record, env=self.env, capture_output=True, text=True,
+                              timeout=LIMIT_S)
+        if done.returncode != 0:
+            self.skip("perf", "permission to sample: " + done.stderr.strip().split("\n")[0])
+            return
+        script = subprocess.run(["perf", "script", "-i", str(data)], env=self.env,
+                                capture_output=True, text=True, errors="replace",
+                                timeout=LIMIT_S).stdout
+        samples = [sample for sample in script.split("\n\n") if re.search(r"\bburn\b", sample)]
+        wrong = [s for s in samples if not re.search(r"(?s)\bbusy\b.*\bag__switch_bottom\b", s)]
+        self.expect("perf shows goroutines", None if samples and not wrong else
+                    f"{len(wrong)} of {len(samples)} samples:\n" + "\n\n".join(wrong[:3]))
+
     def without(self, program):
         """What is said when there is nothing to look at."""
         plain = self.work / "plain"
@@ -327,6 +348,9 @@ def run(tests):
             tests.start_code(level, program)
             tests.signal_handler(level, program)
             tests.steps(level, program)
+    program = tests.compile("busy.c", "-O2", "-g")
+    if program:
+        tests.perf(program)
 
 
 if __name__ == "__main__":
