@@ -48,17 +48,17 @@ CHECKS = [
     ("goroutines -sort", r'no option -sort'),
     ("goroutines -limit x", r'-limit is a number, not x'),
     ("goroutine taker_id bt", r'^#\d+ .* take \(.*stand\.c:\d+$', r'ag__chan_recv',
-     r'^#\d+ .*ag__switch_bottom \(\).*\Z'),
-    ("goroutine taker_id bt -no-filters", r'take \(', r'^#\d+ .*ag__switch_bottom \(\).*\Z'),
+     r'^#\d+ .*ag(?:__|\.)switch_bottom \(\).*\Z'),
+    ("goroutine taker_id bt -no-filters", r'take \(', r'^#\d+ .*ag(?:__|\.)switch_bottom \(\).*\Z'),
     ("goroutine taker_id info locals", r'^local_of_take = 42$'),
     ("goroutine taker_id", r'^goroutine \d+ \[chan receive, ', r'take \('),
     ("p local_of_take", r'= 42$'),
-    ("up", r'^#\d+ .* ag__call'),
+    ("up", r'^#\d+ .* ag(__|\.)call'),
     ("bt 1", r'\A#\d+ .*(switch|park)'),
     ("goroutine", r'goroutine \d+ is being looked at'),
     ("goroutine off",),
     ("goroutine 123456 bt", r'there is no goroutine 123456'),
-    ("goroutine all bt -no-filters", r'(?s)(ag__switch_bottom.*){12}'),
+    ("goroutine all bt -no-filters", r'(?s)(ag(__|\.)switch_bottom.*){12}'),
     ("python walk_all()", r'^walk: 1\d goroutines end at the bottom'),
     ("channel orders", r'^channel 0x\w+ of (struct )?order, 2 of 4 buffered$',
      r'^  \[0\] {number = 1, item = 0x\w+ "shoelace"}$', r'^  \[1\] {number = 2, .* "aglet"}$'),
@@ -243,7 +243,7 @@ class Tests:
         output = self.gdb(str(program), "-ex", "handle SIGUSR1 nostop noprint pass",
                           "-ex", "break on_usr1", "-ex", "run", "-ex", "bt", "-ex", "kill")
         good = re.search(r"on_usr1.*\n(.*\n)*.*<signal handler called>.*\n(.*\n)*.*walker.*\n"
-                         r"(.*\n)*#\d+ .*ag__switch_bottom", output)
+                         r"(.*\n)*#\d+ .*ag(__|\.)switch_bottom", output)
         self.expect(f"{name}: frames behind a signal handler",
                     None if good and not NEVER.search(output) else output[-3000:])
 
@@ -252,7 +252,7 @@ class Tests:
                           "break *ag__switch_first", "-ex", "continue", "-ex", f"echo {MARK}\\n",
                           "-ex", "bt", "-ex", f"echo {MARK}\\n", "-ex", "kill")
         part = output.split(MARK)[1].strip() if MARK in output else ""
-        good = re.fullmatch(r"#0 .*ag__switch_bottom \(\).*", part)
+        good = re.fullmatch(r"#0 .*ag(?:__|\.)switch_bottom \(\).*", part)
         self.expect(f"{name}: the first instruction of a goroutine", None if good else output)
 
     def perf(self, program):

@@ -4,6 +4,7 @@ Each prints one line that begins with `walk:`."""
 import gdb
 
 BOTTOM = "ag__switch_bottom"
+ADA = "ag."  # what gdb makes of ag__ in assembly that clang has compiled
 CLEAN_ENDS = (gdb.FRAME_UNWIND_OUTERMOST, gdb.FRAME_UNWIND_NO_REASON)
 
 
@@ -11,7 +12,7 @@ def names_of(frame):
     """([function], whether the last one is an end) from this frame outwards."""
     names = []
     while True:
-        names.append(frame.name() or hex(frame.pc()))
+        names.append((frame.name() or hex(frame.pc())).replace(ADA, "ag__"))
         older = frame.older() if len(names) < 200 else None
         if older is None:
             return names, frame.unwind_stop_reason() in CLEAN_ENDS

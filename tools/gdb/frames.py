@@ -112,7 +112,7 @@ def aglet_context_of(g):
 def aglet_is_library(frame):
     """Whether a frame is the runtime's, not the user's."""
     name = frame.name()
-    if name and re.match(r"ag_?_", name):
+    if name and re.match(r"ag(__|\.)", name):  # gdb may take ag__ of assembly for Ada's
         return True
     symtab = frame.find_sal().symtab
     if not symtab:
