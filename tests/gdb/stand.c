@@ -15,7 +15,7 @@ struct order {
 };
 
 static ag_mutex left, right;
-static ag_rwmutex table;
+static ag_rwmutex bookshelf;
 static ag_wg group;
 static ag_cond news;
 static ag_mutex news_mutex;
@@ -60,15 +60,15 @@ static void choose(void) {
     rounds += v;
 }
 
-static void read_table(void) {
-    ag_rwmutex_rlock(&table);
+static void read_shelf(void) {
+    ag_rwmutex_rlock(&bookshelf);
     ag_sleep(1000 * AG_MIN);
-    ag_rwmutex_runlock(&table);
+    ag_rwmutex_runlock(&bookshelf);
 }
 
-static void write_table(void) {
-    ag_rwmutex_lock(&table);
-    ag_rwmutex_unlock(&table);
+static void write_shelf(void) {
+    ag_rwmutex_lock(&bookshelf);
+    ag_rwmutex_unlock(&bookshelf);
 }
 
 static void hear(void) {
@@ -168,12 +168,12 @@ static int app(void *arg) {
     ag_go(take, 21);
     ag_go(give, 12);
     ag_go(choose);
-    ag_go(read_table);
-    while (ag_rwmutex_try_lock(&table)) {
-        ag_rwmutex_unlock(&table);
+    ag_go(read_shelf);
+    while (ag_rwmutex_try_lock(&bookshelf)) {
+        ag_rwmutex_unlock(&bookshelf);
         ag_yield();
     }
-    ag_go(write_table);
+    ag_go(write_shelf);
     ag_go(hear);
     ag_go(enter);
     ag_go(own_a_scope);
