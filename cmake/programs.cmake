@@ -205,6 +205,15 @@ if(AGLET_BUILD_TESTS)
         endforeach()
     endif()
 
+    # tests/detect: programs with bugs and without, which its run.py plays.
+    foreach(name IN ITEMS bugs legal)
+        set(source ${PROJECT_SOURCE_DIR}/tests/detect/${name}.c)
+        if(EXISTS ${source})
+            aglet_program(test_detect_${name} detect_${name} tests ${source})
+            target_link_libraries(test_detect_${name} PRIVATE aglet_static)
+        endif()
+    endforeach()
+
     # What tests/run_suite.py and tests/stress/run.py have to know about this build.
     set(watched "")
     if(AGLET_TSAN_SELF)

@@ -58,10 +58,19 @@ typedef struct ag_stats {
 /** Reads the counters; each is exact, together they are no snapshot. */
 AG_API void ag_stats_read(ag_stats *ret_stats);
 
+/**
+ * Looks now for goroutines that can never go on, and writes a finding for each circle of such and
+ * for each other one; `out` may be NULL: only counts. Says nothing about what it can't know: see
+ * ag_on_report.
+ * Returns: how many goroutines there are that can never go on; 0 outside of ag_run.
+ * From: goroutine, any thread. Waits: some milliseconds, on this thread.
+ */
+AG_API int ag_leaks(FILE *out);
+
 /** A finding about the program. `count` goroutines are concerned; 0 stands for a thread that is
  * none. All of it is valid until the hook returns. */
 typedef struct ag_report {
-    /* `lock order`, `deadlock`, `lock held at exit`, `lost error` */
+    /* `deadlock`, `leak`, `lock order`, `lock held at exit`, `lost error` */
     const char *kind;
     const char *text;
     int count;
@@ -70,9 +79,22 @@ typedef struct ag_report {
 
 /** Called for every finding instead of printing it on stderr; NULL prints again. A finding is
  * printed as `aglet: KIND: TEXT`, then one line `  goroutine N [STATE] FUNCTION created at
- * FILE:LINE` for each goroutine concerned, with more details below. aglet/sync.h and
- * aglet/bufio.h tell what is looked for. Returns: the hook before. From: goroutine, any thread. It
- * must not lock what the finding is about. */
+ * FILE:LINE` for each goroutine concerned, with more details below. Returns: the hook before.
+ * From: goroutine, any thread. The hook must not lock what the finding is about.
+ *
+ * What is looked for while the program runs, every AGLET_DETECT_MS milliseconds (1000; 0: not at
+ * all), each once, on a thread that is no goroutine:
+ * - `deadlock`: goroutines that wait for each other for ever, through locks of aglet/sync.h, wait
+ *   groups with ag_wg_go, ag_once, single flights, scopes, jobs; one that locks what it holds.
+ * - `leak`: a goroutine that nobody can wake any more: it waits for a nil channel, for one to which
+ *   nobody has a reference, for more of a semaphore than there is. Main may do so.
+ * A legal program is never reported: what the runtime can't know - who else has a channel, a
+ * condition, a group counted by hand - counts as something that may still happen. A lock that was
+ * ever unlocked by another goroutine than its locker takes no part. With AGLET_SCAN=heap memory is
+ * searched for who could still reach a channel, while all threads sleep and there are none besides
+ * the runtime's: then one is a leak whose channels nobody can reach who may go on. An address must
+ * be stored as such, at an aligned place, for that.
+ * Other findings are told by aglet/sync.h and aglet/bufio.h. */
 typedef void (*ag_report_hook)(const ag_report *);
 AG_API ag_report_hook ag_on_report(ag_report_hook hook);
 

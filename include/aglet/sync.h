@@ -13,9 +13,9 @@
  * (aglet/debug.h), and the program goes on.
  * - `lock order`: locks are taken in different orders, so that goroutines could wait for each
  *   other for ever; both stacks are shown. Not if a third lock, held each time, keeps them apart.
- * - `deadlock`: a goroutine has waited for AGLET_DETECT_MS for a lock that it holds itself.
  * - `lock held at exit`: a goroutine other than main has ended with a lock held.
- * A lock that was ever unlocked by another goroutine than its locker takes no part.
+ * A lock that was ever unlocked by another goroutine than its locker takes no part. Deadlocks are
+ * found with and without the checks: see aglet/debug.h.
  */
 #ifndef AGLET_SYNC_H
 #define AGLET_SYNC_H

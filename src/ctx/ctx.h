@@ -205,6 +205,10 @@ ag__nest *ag__job_complete(ag__m *m, ag_job *j);     /* returns the parent, wher
 ag__nest *ag__job_cancel_new(ag__m *m, ag_job *j);
 void ag__job_end_world(ag__m *m, ag_job *j); /* stays the caller's to unref */
 int ag__job_state_inside(ag__nest *n);       /* for dumps: not more than a guess */
+/* For the detector of deadlocks, from any thread; as in sync/sync.h, it counts if those concerned
+ * were waiting all the time. The nest above a job, in which it counts. NULL: n is a scope, or has
+ * none above it. */
+const ag__nest *ag__nest_above(const ag__nest *n);
 /* scope.c */
 void ag__scope_end_world(ag__m *m, ag__nest *n); /* of a thread that is no goroutine, too */
 

@@ -468,3 +468,14 @@ int ag__job_on_done(ag_job *j, const struct ag__site *site, ag__fn fn, const int
     ag__leave(m);
     return 0;
 }
+
+/* ---- For the detector of deadlocks: memory that may be gone --------------------------------- */
+
+const ag__nest *ag__nest_above(const ag__nest *n) {
+    ag_job j;
+    ag__nest copy;
+    if (ag__os_peek(n, &copy, sizeof copy) != 0 || !copy.is_job ||
+        ag__os_peek(ag__container_of(n, const ag_job, nest), &j, sizeof j) != 0)
+        return NULL;
+    return j.parent;
+}

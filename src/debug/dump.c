@@ -10,6 +10,7 @@
  */
 #include "debug/dump.h"
 #include "debug/ask.h"
+#include "debug/detect.h"
 #include "debug/dump_view.h"
 #include "debug/prof.h"
 #include "debug/trace.h"
@@ -117,8 +118,10 @@ static void world_begins(void) {
     ag__trace_world_begins();
     ag__on_quit(on_quit);
     ag__ask_open();
+    ag__detect_begin();
 }
 static void world_ends(void) {
+    ag__detect_end();
     ag__trace_world_ends();
     ag__ask_close();
 }
@@ -165,6 +168,7 @@ static bool line_of(void *pc, const char **ret_file, int *ret_line) {
 
 const struct ag__hooks ag__hooks = {.world_begins = world_begins,
                                     .world_ends = world_ends,
+                                    .watch = ag__detect_watch,
                                     .waiters_gone = waiters_gone,
                                     .deadlock = deadlock,
                                     .dies = ag__trace_at_end,

@@ -42,7 +42,7 @@ typedef struct ag__trail {
     uintptr_t words[]; /* the frames' addresses, then fn and site of each pending call */
 } ag__trail;
 
-enum { AG__HOLDER_NONE = 0, AG__HOLDER_THREAD = -1, AG__HOLDER_ENDED = -2 };
+enum { AG__HOLDER_NONE = 0, AG__HOLDER_THREAD = -1 };
 
 /* What a goroutine waits for. */
 typedef struct ag__wait {

@@ -7,8 +7,7 @@
  * was started into the wait group, who belongs to the scope. These are edges, sorted, so that
  * the answer costs a search and not a walk over all.
  *
- * An owner is known by its record. One that has ended with a lock held may have left the record to
- * another goroutine, which then is named in its place.
+ * An owner is known by its number; of one that has ended with the lock held that is all.
  */
 #include "debug/dump_view.h"
 #include "os/file.h"
@@ -19,17 +18,6 @@
 enum { NAMED = 8 }; /* goroutines that are listed */
 
 /* --- Looking. --- */
-
-static AG__NO_SANITIZE int64_t holder_of(const void *owner) {
-    if (!owner)
-        return AG__HOLDER_NONE;
-    if (!ag__g_is_record(owner))
-        return AG__HOLDER_THREAD;
-    const ag__g *g = owner;
-    if (atomic_load_explicit(&g->state, AG__RLX) == AG__G_FREE)
-        return AG__HOLDER_ENDED;
-    return __atomic_load_n(&g->id, __ATOMIC_RELAXED);
-}
 
 static const char *about(ag__dump *d, int fd) {
     ag__addr local, peer;
@@ -67,7 +55,7 @@ static bool look_at_descriptor(ag__dump *d, ag__g *g, ag__wait *w) {
 
 /* Fills w in; false: nothing is known. */
 static bool look_at(ag__dump *d, ag__g *g, ag__wait *w) {
-    const void *owner = NULL;
+    int64_t owner = 0;
     int readers = 0, counter = 0;
     bool known = true;
     switch (w->reason) {
@@ -99,7 +87,7 @@ static bool look_at(ag__dump *d, ag__g *g, ag__wait *w) {
     default:
         return true;
     }
-    w->holder = holder_of(owner);
+    w->holder = owner;
     w->size = readers + counter;
     return known;
 }
@@ -281,8 +269,6 @@ static void print_holder(FILE *out, const ag__dump *d, const ag__view *v) {
     int64_t holder = v->wait->holder;
     if (holder == AG__HOLDER_THREAD)
         fprintf(out, ", held by a thread that is no goroutine");
-    else if (holder == AG__HOLDER_ENDED)
-        fprintf(out, ", held by a goroutine that has ended");
     else if (holder != AG__HOLDER_NONE && holder != v->id) {
         fprintf(out, ", held by ");
         print_goroutine(out, d, holder);

@@ -21,7 +21,7 @@
 #include <stdlib.h>
 
 static ag__lock orphans_lock;
-static ag__chan *orphans; /* Guarded by orphans_lock. */
+static ag__chan *_Atomic orphans; /* Guarded by orphans_lock; looked at without. */
 
 /* A channel that goroutines wait on outlives its last reference: they may be dropped with the
  * world and must be unlinked first. Nobody can wake them any more, so in a running world this is
@@ -414,4 +414,36 @@ bool ag__chan_peek(const void *chan, ag__chan_info *ret) {
                            .refs = c.object.refs,
                            .closed = c.closed};
     return true;
+}
+
+/* --- For the detector of leaks. --- */
+
+bool ag__chan_has_orphans(void) {
+    return atomic_load_explicit(&orphans, AG__RLX) != NULL;
+}
+
+static void visit_queue(const ag__waitq *q, void (*visit)(ag__g *, void *), void *arg) {
+    for (const ag__waiter *w = q->first; w; w = w->next)
+        visit(w->g, arg);
+}
+
+/* Nobody has a reference, so only those who wait are still at these channels. */
+void ag__chan_orphans_each(void (*visit)(ag__g *, void *), void *arg) {
+    ag__m *m = ag__enter();
+    ag__lock_acquire(&orphans_lock);
+    for (ag__chan *c = orphans; c; c = c->orphan_link) {
+        bool cheap = ag__bias_lock(m, &c->lock);
+        visit_queue(&c->receivers, visit, arg);
+        visit_queue(&c->senders, visit, arg);
+        ag__bias_unlock(m, &c->lock, cheap);
+    }
+    ag__lock_release(&orphans_lock);
+    ag__leave(m);
+}
+
+size_t ag__chan_bytes(const void *chan) {
+    ag__chan c;
+    if (ag__os_peek(chan, &c, sizeof c) != 0)
+        return 0;
+    return sizeof c + (size_t)c.cap * c.elem_size;
 }

@@ -77,4 +77,16 @@ bool ag__defer_is_try(ag__fn fn);
 /* Frees the channels whose last reference went while goroutines, now dropped, waited there. */
 void ag__chan_free_orphans(void);
 
+/* --- For the detector of leaks, from any thread. --- */
+/* Whether somebody waits for a channel that nobody has a reference to; cheap. */
+bool ag__chan_has_orphans(void);
+/* Shows who waits for such channels, once for each waiter, under locks. */
+void ag__chan_orphans_each(void (*visit)(ag__g *, void *), void *arg);
+/* How many channels g waits for, which is seen in a select before and after; 0: it has a time. */
+size_t ag__select_look(ag__g *g);
+/* Those channels, up to `max`; the number of all, 0: as above. */
+size_t ag__select_channels(ag__g *g, const void **ret_channels, size_t max);
+/* How many bytes a channel takes that somebody waits for; 0: not known. */
+size_t ag__chan_bytes(const void *chan);
+
 #endif

@@ -110,6 +110,11 @@ int ag__reports_sent(const char **ret_kinds, int64_t *ret_counts, int max) {
     return n;
 }
 
+void ag__report_write(ag__report *r, FILE *out) {
+    fprintf(out, "aglet: %s: %s\n%.*s", r->kind, r->text, (int)r->used, r->details);
+    free(r);
+}
+
 void ag__report_send(ag__report *r) {
     count_sent(r->kind);
     ag_report_hook hook = atomic_load(&report_hook);

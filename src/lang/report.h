@@ -45,5 +45,7 @@ enum { AG__REPORT_KINDS = 16 }; /* further ones are not counted */
 int ag__reports_sent(const char **ret_kinds, int64_t *ret_counts, int max);
 /* Prints it or gives it to the hook, and frees it. Outside the runtime. */
 void ag__report_send(ag__report *r);
+/* Writes it, and frees it. */
+void ag__report_write(ag__report *r, FILE *out);
 
 #endif

@@ -282,6 +282,8 @@ static int wait_for_one(ag__m *m, struct work *w, void *pc) {
     g->linked = true;
     link_all(w, g, p.epoch);
     int reason = w->n == 0 ? AG__WAIT_SELECT_EMPTY : AG__WAIT_SELECT;
+    if (AG__UNLIKELY(w->channels == 0 && w->n > 0 && w->after < 0))
+        reason = AG__WAIT_SELECT_NIL;
     if (AG__UNLIKELY(g->until) && (!p.deadline || g->until < p.deadline)) {
         p.deadline = g->until;
         p.by_context = true;
@@ -431,4 +433,31 @@ AG__NO_SANITIZE bool ag__select_peek(const ag__g *g, ag__select_info *ret) {
         ret->seen++;
     }
     return true;
+}
+
+/* --- For the detector of leaks. --- */
+
+static bool peek_work(const ag__g *g, struct work *ret_work) {
+    const void *at = __atomic_load_n(&g->unlink_arg, __ATOMIC_RELAXED);
+    return ag__os_peek(at, ret_work, sizeof *ret_work) == 0 && ret_work->after < 0;
+}
+
+size_t ag__select_look(ag__g *g) {
+    struct work w;
+    return peek_work(g, &w) ? w.channels : 0;
+}
+
+size_t ag__select_channels(ag__g *g, const void **ret_channels, size_t max) {
+    struct work w;
+    if (!peek_work(g, &w))
+        return 0;
+    for (size_t i = 0; i < w.channels && i < max; i++) {
+        uint16_t at;
+        ag_case c;
+        if (ag__os_peek(&w.order[i], &at, sizeof at) != 0 ||
+            ag__os_peek(&w.cases[at], &c, sizeof c) != 0)
+            return 0;
+        ret_channels[i] = c.chan;
+    }
+    return w.channels;
 }

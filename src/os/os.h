@@ -107,6 +107,9 @@ size_t ag__os_resident_top(const void *addr, size_t bytes);
 
 /* Copies n bytes that may not be there, or change meanwhile: no sanitizer looks. 0; -EFAULT. */
 int ag__os_peek(const void *from, void *to, size_t n);
+/* Shows all memory of the process that may hold what it has written, until `visit` returns false.
+ * False: not known. */
+bool ag__os_memory(bool (*visit)(uintptr_t lo, uintptr_t hi, void *arg), void *arg);
 
 /* --- Processors that this process may use: affinity and the whole cgroup chain. --- */
 int ag__os_cpus(void);

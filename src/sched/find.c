@@ -365,6 +365,18 @@ static bool all_asleep_locked(void) {
     return true;
 }
 
+bool ag__all_quiet(int callers) {
+    ag__lock_acquire(&ag__s.lock);
+    int asleep = ag__s.m_idle + (int)atomic_load_explicit(&ag__s.polling, AG__RLX);
+    bool quiet = asleep + callers >= ag__s.m_count &&
+                 (int)atomic_load_explicit(&ag__s.idle_count, AG__RLX) + callers >= ag__s.p_count &&
+                 !any_queue();
+    for (int i = 0; i < ag__s.p_made; i++)
+        quiet = quiet && !atomic_load_explicit(&ag__s.p_all[i]->next, AG__RLX);
+    ag__lock_release(&ag__s.lock);
+    return quiet && ag__os_threads() <= ag__os_threads_started() + 1;
+}
+
 /* A thread that is not ours may still come and wake somebody, whether it has used the library or
  * not yet; when it has ended, nobody tells us, so the monitor looks again. */
 AG__COLD void ag__check_deadlock(void) {

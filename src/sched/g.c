@@ -139,6 +139,7 @@ void ag__g_free(ag__m *m, ag__g *g) {
     g->on_panic = NULL;
     g->end_fn = NULL;
     g->held = NULL;
+    atomic_store_explicit(&g->read_lock, NULL, AG__RLX);
     g->saved_errno = 0;
     g->flags = 0;
     ag__hb_start_after(g, NULL);
@@ -189,6 +190,17 @@ bool ag__g_is_record(const void *g) {
             return at % sizeof(ag__g) == 0;
     }
     return false;
+}
+
+bool ag__g_slab(int i, uintptr_t *ret_lo, uintptr_t *ret_hi) {
+    struct slab *s = atomic_load_explicit(&slabs, memory_order_acquire);
+    for (; s && i > 0; i--)
+        s = s->next;
+    if (!s)
+        return false;
+    *ret_lo = (uintptr_t)s;
+    *ret_hi = (uintptr_t)&s->records[s->size];
+    return true;
 }
 
 void ag__g_rebuild(void) {

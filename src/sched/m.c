@@ -152,6 +152,7 @@ AG__COLD int ag__foreign_prepare(void) {
 
 static void helper_main(void *arg) {
     ag__m *m = arg;
+    m->frames = (uintptr_t)__builtin_frame_address(0);
     foreign_join(m);
     m->helper_fn();
 }
@@ -237,6 +238,15 @@ AG__COLD ag__m *ag__enter_slow(ag__m *m) {
 
 /* --- Threads of ours. --- */
 
+int ag__m_frames(uintptr_t *ret_frames, int max) {
+    int n = 0;
+    ag__lock_acquire(&ag__s.lock);
+    for (const ag__m *m = ag__s.all_m; m && n < max; m = m->all_link)
+        ret_frames[n++] = m->frames;
+    ag__lock_release(&ag__s.lock);
+    return n;
+}
+
 static void thread_done(ag__m *m) {
     if (m->p)
         ag__p_release(m, ag__m_leave_p(m, AG__DROP_END));
@@ -265,6 +275,7 @@ static void thread_done(ag__m *m) {
 
 static void thread_main(void *arg) {
     ag__m *m = arg;
+    m->frames = (uintptr_t)__builtin_frame_address(0);
     ag__m_bind(m);
     m->altstack = ag__os_altstack_new();
     if (m->next_p) {

@@ -194,6 +194,7 @@ static bool somebody_watches(void) {
 }
 
 static void sleep_until_nudged(void) {
+    ag__hooks.watch(true);
     atomic_store(&ag__s.monitor_asleep, 1);
     ag__fence_heavy();
     while (all_idle() && !atomic_load(&ag__s.stopping) && atomic_load(&ag__s.monitor_asleep)) {
@@ -225,6 +226,7 @@ static void monitor_main(void) {
         ag__os_futex_wait(&ag__s.monitor_word, 0, sleep);
         int64_t now = ag__os_now();
         atomic_store_explicit(&ag__s.coarse_now, now, AG__RLX);
+        ag__hooks.watch(false);
         bool busy = false;
         /* Acquire, here as above: so many are there. Partner: the store of ag__procs_set. */
         int n = atomic_load_explicit(&ag__s.p_count, memory_order_acquire);

@@ -88,6 +88,7 @@ struct ag__g {
     struct ag__panic *panic; /* the panic that runs deferred calls now, innermost */
     void (*on_panic)(const ag_panic_info *);
     void *held; /* Guarded by the debug checks' lock: the locks it holds; see sync/check.c */
+    const void *_Atomic read_lock; /* Relaxed, written by the owner: see sync/rwmutex.c. */
     ag__m *locked_m;
     int locked_count;
     uint32_t stack_size;
@@ -161,6 +162,7 @@ struct ag__m {
     uint32_t world; /* which ag_run it belongs to */
     void *altstack;
     void (*helper_fn)(void); /* Constant. Of a helper thread. */
+    uintptr_t frames; /* Constant. Of threads of ours: all frames on its own stack are below. */
     _Atomic uint32_t die;
 #if AG__ASAN
     const void *asan_bottom; /* Constant: the thread's own stack. */

@@ -176,6 +176,15 @@ void ag__g_name(const ag__g *g, char ret_name[AG__NAME_BYTES]);
 /* Whether this address is that of a goroutine's record, used or not. */
 bool ag__g_is_record(const void *g);
 int64_t ag__g_created(void);
+/* The memory in which records and stacks are, piece by piece from i = 0 on: false: no more. */
+bool ag__g_slab(int i, uintptr_t *ret_lo, uintptr_t *ret_hi);
+bool ag__stack_region(int i, uintptr_t *ret_lo, uintptr_t *ret_hi);
+/* Where the stacks of the threads that run goroutines begin: below are the runtime's own frames
+ * alone. Returns how many, up to `max`. */
+int ag__m_frames(uintptr_t *ret_frames, int max);
+/* Whether every thread of the world is asleep, but for `callers` of them that run goroutines, and
+ * no other thread exists that could run code of the program. */
+bool ag__all_quiet(int callers);
 /* Fills in the stack sizes that were ever used; returns how many. */
 enum { AG__STACK_SIZES = 17 };
 typedef struct ag__stack_size_info {
@@ -252,6 +261,7 @@ void ag__outside_waits(int delta);
 struct ag__hooks {
     void (*world_begins)(void);
     void (*world_ends)(void);
+    void (*watch)(bool sleeps);    /* the monitor is awake; or about to sleep, for all are idle */
     void (*waiters_gone)(void);    /* no dropped goroutine is linked anywhere any more */
     void (*deadlock)(void);        /* prints the dump */
     void (*dies)(void);            /* last words are said; the process ends by a panic */

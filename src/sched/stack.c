@@ -37,6 +37,7 @@
 #define SPAN_MAX ((size_t)1 << 30)
 #define RESERVE_FIRST ((size_t)256 << 20)
 enum { CLASS_MIN_SHIFT = 14, CLASSES = AG__STACK_SIZES, KEEP = 64 * 1024 };
+enum { RESERVATIONS = 64 }; /* each is as large as all before */
 enum { BATCH = AG__STACK_CACHE / 2, COMMIT_MIN = 64, POPULATE_MIN = 16 };
 
 struct class {
@@ -55,7 +56,11 @@ static struct {
     ag__lock lock;
     char *next, *end; /* Guarded by lock: of the newest reservation. */
     size_t reserved;  /* Guarded by lock: of all. */
-    int64_t mappings; /* Guarded by lock. */
+    struct {
+        char *lo, *hi;
+    } all[RESERVATIONS];
+    _Atomic int count; /* of those; written under lock */
+    int64_t mappings;  /* Guarded by lock. */
     struct class classes[CLASSES];
 } region;
 
@@ -96,6 +101,12 @@ static const char *reserve(size_t need) {
     }
     region.next = base;
     region.end = base + bytes;
+    int n = atomic_load_explicit(&region.count, AG__RLX);
+    if (n < RESERVATIONS) {
+        region.all[n].lo = base;
+        region.all[n].hi = base + bytes;
+        atomic_store_explicit(&region.count, n + 1, memory_order_release);
+    }
     region.reserved += bytes;
     return NULL;
 }
@@ -417,4 +428,12 @@ static void on_fault(const ag__os_fault *f) {
 
 void ag__stack_overflow_install(void) {
     ag__os_fault_install(on_fault);
+}
+
+bool ag__stack_region(int i, uintptr_t *ret_lo, uintptr_t *ret_hi) {
+    if (i >= atomic_load_explicit(&region.count, memory_order_acquire))
+        return false;
+    *ret_lo = (uintptr_t)region.all[i].lo;
+    *ret_hi = (uintptr_t)region.all[i].hi;
+    return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * biased.c - the rare sides of a biased word: the first use, and making it shared.
+ * biased.c - the rare sides of a biased word: the first use, making it shared, marks.
  */
 #include "sync/biased.h"
 
@@ -24,4 +24,10 @@ AG__COLD void ag__biased_share(ag__biased *w) {
     }
     ag__lock_release(&w->lock);
     ag__leave(m);
+}
+
+AG__COLD void ag__biased_mark(ag__biased *w, uintptr_t bit) {
+    if (!ag__is_shared(w))
+        ag__biased_share(w);
+    atomic_fetch_or_explicit(&w->bias, bit, AG__RLX);
 }

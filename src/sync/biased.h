@@ -10,23 +10,31 @@
  *     FRESH (0) --first use--> a P --anybody else, or contention--> REVOKING --> SHARED
  *
  * Shared, the word is changed by atomic read-modify-write only. The debug checks never let a lock
- * be biased, and keep its identity in the upper bits of `bias`.
+ * be biased, and keep its identity in the upper bits of `bias`. Two bits say what its users did,
+ * and are set for ever; a word that has one is shared.
  */
 #ifndef AG_BIASED_H
 #define AG_BIASED_H
 
 #include "lang/lang.h"
 
-enum { AG__SHARED = 1, AG__REVOKING = 2 /* the biased P may still be in a section */ };
+enum {
+    AG__SHARED = 1,
+    AG__REVOKING = 2,  /* the biased P may still be in a section */
+    AG__STRANGER = 4,  /* somebody has unlocked what another one had locked */
+    AG__READ_ALONG = 8 /* a goroutine has read it and another lock at once, or so it looked */
+};
 
 typedef struct ag__biased {
     _Atomic uint32_t state; /* Plainly in a section of the biased P, else by read-modify-write. */
     ag__lock lock;
-    _Atomic uintptr_t bias; /* 0, an ag__p *, AG__REVOKING, AG__SHARED | identity. */
+    _Atomic uintptr_t bias; /* 0, an ag__p *, AG__REVOKING, AG__SHARED | bits | identity. */
 } ag__biased;
 
 /* Makes w shared. Outside the runtime. */
 void ag__biased_share(ag__biased *w);
+/* Makes it shared and sets a bit of its `bias`. Outside the runtime. */
+void ag__biased_mark(ag__biased *w, uintptr_t bit);
 
 static inline bool ag__is_shared(ag__biased *w) {
     /* Acquire: the word is as the last section left it. Partner: ag__biased_share. */

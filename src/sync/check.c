@@ -11,10 +11,7 @@
  * A lock gets a number when it is first seen, kept in its `bias` word; it is never biased then. One
  * that a stranger has unlocked is marked there, and nothing is said about it from then on.
  *
- *     bias: number << 3 | STRANGE | AG__SHARED
- *
- * A goroutine that waits for what it holds may be waited for by a stranger who will unlock it. So
- * that is reported only when it has waited as long as the detector of deadlocks looks back.
+ *     bias: number << 4 | AG__READ_ALONG | AG__STRANGER | AG__SHARED
  *
  * Nothing here is on the way of a program without checks, but for one look at ag__checks.
  */
@@ -24,28 +21,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STRANGE = 4, NUMBER_SHIFT = 3, FRAMES = 16 };
+enum { NUMBER_SHIFT = 4, FRAMES = 16 };
 
 struct held {
     struct held *next, **at; /* all records */
     ag__g *g;
     void (*end_fn)(void *); /* what was to run at the end of g */
     void *end_arg;
-    const void *awaited; /* the lock that it holds and waits for, if any */
     int count, size;
     ag__hold *locks;
 };
 
 bool ag__checks;
 
-static int64_t patience_ns;
-static ag__lock check_lock; /* Taken alone, but for the timer heap's. Guards what follows. */
+static ag__lock check_lock; /* Taken alone. Guards what follows. */
 static struct held *all;    /* with all in it, and the graph of order.c */
 static uint32_t last_number;
 
 __attribute__((constructor)) static void decide(void) {
     enum {
-        DETECT_MS = 1000,
         BY_DEFAULT =
 #if AG_CHECK
             1
@@ -54,7 +48,6 @@ __attribute__((constructor)) static void decide(void) {
 #endif
     };
     ag__checks = ag__os_env("AGLET_CHECK", BY_DEFAULT) != 0;
-    patience_ns = ag__os_env("AGLET_DETECT_MS", DETECT_MS) * AG_MS;
 }
 
 /* --- Records. check_lock is held. --- */
@@ -144,7 +137,7 @@ static uint32_t number_of(ag__biased *w) {
         /* Release. Partner: ag__is_shared. */
         atomic_store_explicit(&w->bias, bias, memory_order_release);
     }
-    return bias & STRANGE ? 0 : (uint32_t)(bias >> NUMBER_SHIFT);
+    return bias & AG__STRANGER ? 0 : (uint32_t)(bias >> NUMBER_SHIFT);
 }
 
 static ag__m *check_begin(void) {
@@ -156,44 +149,6 @@ static ag__m *check_begin(void) {
 static void check_end(ag__m *m) {
     ag__lock_release(&check_lock);
     ag__leave(m);
-}
-
-/* --- A goroutine that waits for itself. --- */
-
-static void report_own_lock(int64_t id, const struct ag__site *site, const void *lock,
-                            uintptr_t pc) {
-    ag__report *r = ag__report_new("deadlock");
-    if (!r)
-        return;
-    snprintf(r->text, sizeof r->text, "a goroutine waits for a lock that it holds");
-    ag__report_goroutine(r, (ag__who){id, site});
-    ag__report_detail(r, "    holds the lock at %p, taken by ", lock);
-    ag__report_place(r, pc);
-    ag__report_send(r);
-}
-
-/* Timer of a goroutine that holds what it locks. Its record and its wait are as they were if they
- * name the same lock. Prints from a goroutine of its own, since this runs inside. */
-static void still_waits(ag__m *m, ag__timer *t, uint64_t lock, int64_t now) {
-    static const struct ag__site site = {.file = "aglet", .func = "check", .call = "check"};
-    ag__g *g = ag__container_of(t, ag__g, timer);
-    intptr_t args[6] = {0};
-    (void)now;
-    ag__lock_acquire(&check_lock);
-    struct held *h = g->held;
-    if (h && h->awaited == (const void *)(uintptr_t)lock && holds(h, h->awaited) &&
-        atomic_load_explicit(&g->state, AG__RLX) == AG__G_WAITING) {
-        args[0] = g->id;
-        args[1] = (intptr_t)g->site;
-        args[2] = (intptr_t)lock;
-        for (int i = 0; i < h->count; i++)
-            if (h->locks[i].address == h->awaited)
-                args[3] = (intptr_t)h->locks[i].pc;
-    }
-    ag__lock_release(&check_lock);
-    ag__g *reporter = args[0] ? ag__g_new(m, &site, (ag__fn)report_own_lock, args) : NULL;
-    if (reporter)
-        ag__g_start(m, reporter);
 }
 
 /* --- Locking. --- */
@@ -223,17 +178,10 @@ void ag__check_before(ag__biased *w, bool writes, void *pc) {
     ag__m *m = check_begin();
     ag__hold wanted = {w, number_of(w), writes, (uintptr_t)pc};
     struct held *h = m->g->held;
-    if (h && wanted.id) {
-        if (holds(h, w)) {
-            h->awaited = w;
-            if (patience_ns > 0 && !m->foreign)
-                ag__timer_arm(m, &m->g->timer, ag__os_now() + patience_ns, still_waits,
-                              (uintptr_t)w);
-        } else {
-            int frames =
-                ag__order_is_new(h->locks, h->count, wanted) ? stack_from((uintptr_t)pc, pcs) : 0;
-            cycle = ag__order_seen(ag__who_of(m->g), h->locks, h->count, wanted, pcs, frames);
-        }
+    if (h && wanted.id && !holds(h, w)) {
+        int frames =
+            ag__order_is_new(h->locks, h->count, wanted) ? stack_from((uintptr_t)pc, pcs) : 0;
+        cycle = ag__order_seen(ag__who_of(m->g), h->locks, h->count, wanted, pcs, frames);
     }
     check_end(m);
     if (cycle)
@@ -244,11 +192,6 @@ void ag__check_locked(ag__biased *w, bool writes, void *pc) {
     ag__m *m = check_begin();
     uint32_t number = number_of(w);
     struct held *h = m->g->held;
-    if (h && h->awaited) {
-        h->awaited = NULL;
-        if (!m->foreign)
-            ag__timer_stop(&m->g->timer);
-    }
     if (number && (h = record_of(m->g)) != NULL)
         add(h, (ag__hold){w, number, writes, (uintptr_t)pc});
     drop_if_empty(m->g->held);
@@ -268,7 +211,7 @@ void ag__check_unlock(ag__biased *w, bool writes) {
             h = h->next;
         if (h) {
             take_out(h, i);
-            atomic_fetch_or_explicit(&w->bias, STRANGE, AG__RLX);
+            atomic_fetch_or_explicit(&w->bias, AG__STRANGER, AG__RLX);
             ag__order_forget(number);
         }
     }
@@ -304,4 +247,27 @@ static void at_end(void *arg) {
     free(locks);
     if (end_fn)
         end_fn(end_arg);
+}
+
+/* --- For who looks from outside. --- */
+
+uintptr_t ag__check_taken_at(ag__g *g, const void *lock) {
+    uintptr_t pc = 0;
+    ag__m *m = check_begin();
+    const struct held *h = g->held;
+    for (int i = 0; h && i < h->count; i++)
+        if (h->locks[i].address == lock)
+            pc = h->locks[i].pc;
+    check_end(m);
+    return pc;
+}
+
+void ag__check_end_of(ag__g *g, void (**ret_fn)(void *), void **ret_arg) {
+    ag__m *m = check_begin();
+    const struct held *h = g->held;
+    if (h && *ret_fn == at_end) {
+        *ret_fn = h->end_fn;
+        *ret_arg = h->end_arg;
+    }
+    check_end(m);
 }

@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { BUCKETS = 16 };
+enum { BUCKETS = 16, LOOKS = 1000 /* at records, by who looks from outside */ };
 
 enum outcome { RETURNED, PANICKED, EXITED };
 
@@ -203,4 +203,32 @@ void ag_flight_forget(ag_flight *flight, const char *key) {
         take_out(f, c);
     ag__lock_release(&f->lock);
     ag__leave(m);
+}
+
+/* --- For who looks from outside. --- */
+
+static bool waits_for(const struct call *c, const ag__g *g) {
+    struct waiter copy;
+    int left = LOOKS;
+    for (const struct waiter *w = c->head; w && left-- > 0; w = copy.next)
+        if (ag__os_peek(w, &copy, sizeof copy) != 0)
+            return false;
+        else if (copy.g == g)
+            return true;
+    return false;
+}
+
+const void *ag__flight_look(const void *flight, const ag__g *g) {
+    struct flight f;
+    struct call copy;
+    int left = LOOKS;
+    if (ag__os_peek(flight, &f, sizeof f) != 0)
+        return NULL;
+    for (int i = 0; i < BUCKETS; i++)
+        for (const struct call *c = f.buckets[i]; c && left-- > 0; c = copy.next)
+            if (ag__os_peek(c, &copy, sizeof copy) != 0)
+                return NULL;
+            else if (waits_for(&copy, g))
+                return c;
+    return NULL;
 }

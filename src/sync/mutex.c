@@ -17,7 +17,8 @@
  * A waiter that has waited STARVING_NS asks for the lock: from then on unlock hands it over,
  * in arrival order, newcomers keep out, until a waiter gets it that is the last or waited less.
  *
- * `owner` is for dumps and deadlock reports; any goroutine may unlock, as in Go.
+ * `owner` is for dumps and deadlock reports; any goroutine may unlock, as in Go. A number and no
+ * pointer: a goroutine may end with the lock held, and its record be another one's then.
  */
 #include "sync/sync.h"
 
@@ -28,7 +29,7 @@ enum { LOCKED = 1, WAITING = 2, WOKEN = 4, STARVING = 8 };
 /* The public struct, with the meaning of its words. */
 struct mutex {
     ag__biased word;
-    ag__g *_Atomic owner;
+    _Atomic int64_t owner; /* Relaxed; who locked it, see `me`; 0: nobody, or not noted yet. */
     struct ag__mutex_waiter *head, *tail; /* Guarded by word.lock. */
 };
 _Static_assert(sizeof(struct mutex) == sizeof(ag_mutex), "ag_mutex holds a struct mutex");
@@ -37,12 +38,17 @@ static inline uint32_t state_of(const struct mutex *x) {
     return ag__state_of(&x->word);
 }
 
+/* A goroutine's number; -1 of a thread that is none. */
+static inline int64_t me(const ag__g *g) {
+    return AG__LIKELY(g && g->id) ? g->id : -1;
+}
+
 /* In a section: takes a free mutex. */
 static AG__ALWAYS_INLINE bool take_here(ag__m *m, struct mutex *x) {
     if (AG__UNLIKELY(state_of(x) != 0))
         return false;
     ag__biased_store(&x->word, LOCKED);
-    atomic_store_explicit(&x->owner, m->g, memory_order_relaxed);
+    atomic_store_explicit(&x->owner, m->g->id, memory_order_relaxed);
     AG__HB_ACQUIRE(x);
     return true;
 }
@@ -50,11 +56,11 @@ static AG__ALWAYS_INLINE bool take_here(ag__m *m, struct mutex *x) {
 /* In a section: gives it back; nobody waits for a biased mutex. The section's end touches the P
  * only, so the next holder may free x. */
 static AG__ALWAYS_INLINE bool give_here(ag__m *m, struct mutex *x) {
-    (void)m;
-    if (AG__UNLIKELY(state_of(x) != LOCKED))
+    if (AG__UNLIKELY(state_of(x) != LOCKED ||
+                     atomic_load_explicit(&x->owner, memory_order_relaxed) != m->g->id))
         return false;
     AG__HB_RELEASE(x);
-    atomic_store_explicit(&x->owner, NULL, memory_order_relaxed);
+    atomic_store_explicit(&x->owner, 0, memory_order_relaxed);
     ag__biased_store(&x->word, 0);
     return true;
 }
@@ -99,7 +105,7 @@ static inline bool take(struct mutex *x) {
 
 static inline void own(struct mutex *x) {
     AG__HB_ACQUIRE(x);
-    atomic_store_explicit(&x->owner, ag__m_now()->g, memory_order_relaxed);
+    atomic_store_explicit(&x->owner, me(ag__m_now()->g), memory_order_relaxed);
 }
 
 static void link_first(struct mutex *x, struct ag__mutex_waiter *w) {
@@ -310,8 +316,10 @@ static AG__NOINLINE bool give_otherwise(struct mutex *x) {
         return true;
     if (AG__UNLIKELY(!(state_of(x) & LOCKED)))
         return false;
+    if (AG__UNLIKELY(atomic_load_explicit(&x->owner, AG__RLX) != me(ag__m_now()->g)))
+        ag__biased_mark(&x->word, AG__STRANGER);
     AG__HB_RELEASE(x);
-    atomic_store_explicit(&x->owner, NULL, memory_order_relaxed);
+    atomic_store_explicit(&x->owner, 0, memory_order_relaxed);
     /* Release. Partner: the acquire in take. */
     uint32_t before = atomic_fetch_sub_explicit(&x->word.state, LOCKED, memory_order_release);
     if (AG__UNLIKELY((before & (WAITING | WOKEN)) == WAITING))
@@ -382,10 +390,18 @@ void ag_mutex_unlock(ag_mutex *mutex) {
         ag__panic_text(__builtin_return_address(0), "sync: unlock of unlocked mutex");
 }
 
-bool ag__mutex_peek(const void *mutex, const void **ret_owner) {
+bool ag__mutex_peek(const void *mutex, int64_t *ret_owner) {
     struct mutex x;
     if (ag__os_peek(mutex, &x, sizeof x) != 0)
         return false;
-    *ret_owner = state_of(&x) & LOCKED ? x.owner : NULL;
+    *ret_owner = state_of(&x) & LOCKED ? x.owner : 0;
     return true;
+}
+
+int64_t ag__mutex_look(const void *mutex) {
+    struct mutex x;
+    if (ag__os_peek(mutex, &x, sizeof x) != 0 || !(x.word.state & LOCKED) ||
+        x.word.bias & AG__STRANGER)
+        return 0;
+    return x.owner > 0 ? x.owner : 0;
 }

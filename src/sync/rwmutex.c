@@ -103,6 +103,27 @@ static AG__COLD void wait_for_grant(struct rwmutex *x) {
     ag__leave(m);
 }
 
+/*
+ * Which goroutines read is kept for the detector of deadlocks, as far as it costs little: each has
+ * room for one lock. Who gives back what is not noted there may have had no room, or give back for
+ * another one, whose note is then wrong: the lock is marked, and such notes say nothing from then
+ * on.
+ */
+static AG__ALWAYS_INLINE void note_read(struct rwmutex *x) {
+    ag__g *g = ag__m_now()->g;
+    if (AG__LIKELY(g && !atomic_load_explicit(&g->read_lock, AG__RLX)))
+        atomic_store_explicit(&g->read_lock, x, AG__RLX);
+}
+
+/* Before it is given back. False: there was no note. */
+static AG__ALWAYS_INLINE bool drop_note(struct rwmutex *x) {
+    ag__g *g = ag__m_now()->g;
+    if (AG__UNLIKELY(!g || atomic_load_explicit(&g->read_lock, AG__RLX) != x))
+        return false;
+    atomic_store_explicit(&g->read_lock, NULL, AG__RLX);
+    return true;
+}
+
 static AG__NOINLINE void read_lock_otherwise(struct rwmutex *x) {
     if (!change_biased(x, WRITER, 0, 1)) {
         /* Acquire. Partner: the release of write_give. */
@@ -110,14 +131,13 @@ static AG__NOINLINE void read_lock_otherwise(struct rwmutex *x) {
         if (AG__UNLIKELY(s & WRITER))
             wait_for_grant(x);
     }
-    AG__HB_ACQUIRE(HB_UNLOCKED(x));
 }
 
 static AG__ALWAYS_INLINE void read_lock(struct rwmutex *x) {
-    if (AG__LIKELY(change_at_once(x, WRITER, 0, 1)))
-        AG__HB_ACQUIRE(HB_UNLOCKED(x));
-    else
+    if (AG__UNLIKELY(!change_at_once(x, WRITER, 0, 1)))
         read_lock_otherwise(x);
+    note_read(x);
+    AG__HB_ACQUIRE(HB_UNLOCKED(x));
 }
 
 static inline bool try_read_lock(struct rwmutex *x) {
@@ -126,8 +146,10 @@ static inline bool try_read_lock(struct rwmutex *x) {
     while (!taken && !(s & WRITER))
         taken = atomic_compare_exchange_weak_explicit(&x->word.state, &s, s + 1,
                                                       memory_order_acquire, memory_order_relaxed);
-    if (taken)
+    if (taken) {
+        note_read(x);
         AG__HB_ACQUIRE(HB_UNLOCKED(x));
+    }
     return taken;
 }
 
@@ -149,7 +171,9 @@ static AG__COLD void tell_writer(struct rwmutex *x) {
     ag__leave(m);
 }
 
-static AG__NOINLINE bool read_give_otherwise(struct rwmutex *x) {
+static AG__NOINLINE bool read_give_otherwise(struct rwmutex *x, bool noted) {
+    if (!noted && !(atomic_load_explicit(&x->word.bias, AG__RLX) & AG__READ_ALONG))
+        ag__biased_mark(&x->word, AG__READ_ALONG);
     if (change_biased(x, WRITER, 0, TAKE_ONE))
         return true;
     if (AG__UNLIKELY((ag__state_of(&x->word) & READERS) == 0))
@@ -164,7 +188,9 @@ static AG__NOINLINE bool read_give_otherwise(struct rwmutex *x) {
 /* False: nobody has it. */
 static AG__ALWAYS_INLINE bool read_give(struct rwmutex *x) {
     AG__HB_RELEASE(HB_LEFT(x));
-    return AG__LIKELY(change_at_once(x, WRITER, 0, TAKE_ONE)) || read_give_otherwise(x);
+    bool noted = drop_note(x);
+    return AG__LIKELY(noted && change_at_once(x, WRITER, 0, TAKE_ONE)) ||
+           read_give_otherwise(x, noted);
 }
 
 /* --- Writers. --- */
@@ -315,11 +341,21 @@ void ag_rwmutex_runlock(ag_rwmutex *rw) {
         ag__panic_text(__builtin_return_address(0), "sync: RUnlock of unlocked RWMutex");
 }
 
-bool ag__rwmutex_peek(const void *rwmutex, const void **ret_owner, int *ret_readers) {
+bool ag__rwmutex_peek(const void *rwmutex, int64_t *ret_owner, int *ret_readers) {
     struct rwmutex x;
     if (ag__os_peek(rwmutex, &x, sizeof x) != 0)
         return false;
     uint32_t s = ag__state_of(&x.word);
     *ret_readers = x.writer ? x.leaving : s & WRITER ? 0 : (int)(s & READERS);
     return ag__mutex_peek((const char *)rwmutex + offsetof(struct rwmutex, writers), ret_owner);
+}
+
+int64_t ag__rwmutex_look(const void *rw) {
+    return ag__mutex_look(&((const struct rwmutex *)rw)->writers);
+}
+
+bool ag__rwmutex_is_read(const void *rw) {
+    struct rwmutex x;
+    return ag__os_peek(rw, &x, sizeof x) == 0 && (x.word.state & READERS) != 0 &&
+           !(x.word.bias & (AG__STRANGER | AG__READ_ALONG));
 }

@@ -107,7 +107,8 @@ int ag_sem_acquire(ag_sem *sem, int64_t n) {
         struct waiter w = {NULL, m->g, ag__claim_begin(m->g), n};
         if (n <= s->size)
             link_last(s, &w);
-        m = ag__park_claimed(m, AG__WAIT_SEM, s, cheap ? NULL : &s->lock.lock, w.epoch);
+        int reason = n <= s->size ? AG__WAIT_SEM : AG__WAIT_SEM_NEVER;
+        m = ag__park_claimed(m, reason, s, cheap ? NULL : &s->lock.lock, w.epoch);
         if (m->g->woken != AG__WOKEN_NORMAL) {
             give_up(m, s, &w);
             r = ag__end_of(m->g);

@@ -52,11 +52,11 @@ static inline ag__m *ag__park_claimed(ag__m *m, int reason, const void *object, 
     return ag__park_until(m, reason, object, lock, epoch, 0);
 }
 
-/* For dumps, as in lang.h. The owner is the record of a goroutine or of a thread, perhaps of one
- * that has ended; NULL: unlocked, or not known. */
-bool ag__mutex_peek(const void *mutex, const void **ret_owner);
+/* For dumps, as in lang.h. The owner is the number of a goroutine, perhaps of one that has ended;
+ * -1: a thread; 0: unlocked, or not known. */
+bool ag__mutex_peek(const void *mutex, int64_t *ret_owner);
 /* *ret_readers have it, and the owner waits for them to leave; if they are 0 it has it. */
-bool ag__rwmutex_peek(const void *rwmutex, const void **ret_owner, int *ret_readers);
+bool ag__rwmutex_peek(const void *rwmutex, int64_t *ret_owner, int *ret_readers);
 bool ag__wg_peek(const void *wg, int *ret_counter);
 /* The group into which ag_wg_go has started g; NULL: none. */
 const void *ag__wg_of(ag__g *g);
@@ -73,5 +73,26 @@ void ag__check_meet(ag__biased *w);
 void ag__check_locked(ag__biased *w, bool writes, void *pc);
 /* It is about to unlock w. */
 void ag__check_unlock(ag__biased *w, bool writes);
+
+/* Where g took the lock that it holds; 0: not known. Any thread. */
+uintptr_t ag__check_taken_at(ag__g *g, const void *lock);
+/* What runs at the end of g, whose thread or goroutine waits: behind what the checks put there. */
+void ag__check_end_of(ag__g *g, void (**ret_fn)(void *), void **ret_arg);
+
+/*
+ * --- For the detector of deadlocks (debug/detect.h). ---
+ *
+ * They look at an object that a goroutine waits for, from any thread and without a lock. It may
+ * change or be gone meanwhile: what they say counts only if those concerned are seen to have waited
+ * all the time. One that a stranger has unlocked takes no part.
+ */
+/* Who holds the mutex: a goroutine's number; 0: nobody, a thread, or it is not known. */
+int64_t ag__mutex_look(const void *mutex);
+/* The same of who writes, or waits for the readers to leave. */
+int64_t ag__rwmutex_look(const void *rw);
+/* Whether the goroutine whose `read_lock` this is holds it for reading for sure. */
+bool ag__rwmutex_is_read(const void *rw);
+/* The call that g waits for, which stands on the stack of who runs it; NULL: not known. */
+const void *ag__flight_look(const void *flight, const ag__g *g);
 
 #endif

@@ -221,3 +221,42 @@ int ag__os_peek(const void *from, void *to, size_t n) {
     errno = saved;
     return ok ? 0 : -EFAULT;
 }
+
+/* A line of /proc/self/maps: `lo-hi perms offset device inode …`. False: it can't be read, or is a
+ * file that can't be written. */
+static bool parse_mapping(const char *line, uintptr_t *ret_lo, uintptr_t *ret_hi) {
+    unsigned long lo, hi;
+    unsigned long inode;
+    char perms[8];
+    if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &lo, &hi, perms, &inode) != 4 || perms[0] != 'r' ||
+        (perms[1] != 'w' && inode != 0))
+        return false;
+    *ret_lo = lo;
+    *ret_hi = hi;
+    return true;
+}
+
+bool ag__os_memory(bool (*visit)(uintptr_t lo, uintptr_t hi, void *arg), void *arg) {
+    char buffer[4096];
+    size_t have = 0;
+    int saved = errno, fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    bool goes_on = fd >= 0;
+    ssize_t n;
+    while (goes_on && (n = read(fd, buffer + have, sizeof buffer - 1 - have)) > 0) {
+        have += (size_t)n;
+        buffer[have] = '\0';
+        char *line = buffer, *end;
+        for (; goes_on && (end = strchr(line, '\n')) != NULL; line = end + 1) {
+            uintptr_t lo, hi;
+            *end = '\0';
+            if (parse_mapping(line, &lo, &hi))
+                goes_on = visit(lo, hi, arg);
+        }
+        have -= (size_t)(line - buffer);
+        memmove(buffer, line, have);
+    }
+    if (fd >= 0)
+        close(fd);
+    errno = saved;
+    return fd >= 0;
+}
