@@ -341,12 +341,36 @@ def lab_panic():
     need(steps["SIGKILL"] == ["main is killed", "[killed by signal 9]"], text)
 
 
+def lab_deadlock():
+    status, text = run("lab", "deadlock", "--quick")
+    need(status == 0, text)
+    goroutine = r"  goroutine \d+ \[[^]]+\] %s created at \S+deadlock\.c:\d+\n(?:    .*\n)+"
+    need(re.search("aglet: deadlock: 2 goroutines wait for each other\n" +
+                   2 * (goroutine % "transfer"), text), text)
+    need(re.search("aglet: deadlock: a goroutine waits for a lock that it holds\n" +
+                   goroutine % "report", text), text)
+    need(re.search(goroutine % "collects" + goroutine % "total", text), text)
+    # The opposite: where nobody goes on it is Go's message, and no finding.
+    whole = text[text.index("Main waits for a channel"):]
+    need("fatal error: all goroutines are asleep" in whole and "aglet: " not in whole, text)
+
+
+def lab_leak():
+    table = Table("leak")
+    need("aglet: leak: a goroutine waits for a channel that nobody has any more" in table.text,
+         table.text)
+    for row, left, heap in (("unbuffered", 10, 10), ("room for one", 0, 0),
+                            ("unbuffered, within a context", 0, 0)):
+        cells = [table.cell(row, column) for column in
+                 ("goroutines left", "found", "found, AGLET_SCAN=heap")]
+        need([number(cell) for cell in cells] == [left, 0, heap], table.text)
+
+
 TESTS = [tool_helps, tool_refuses_an_unknown_word, tool_version_is_the_build_s,
          tool_tells_of_a_full_disk, lab_lists_all_labs, lab_refuses_an_unknown_lab,
          lab_is_found_when_installed, lab_runs_without_go, lab_says_when_go_does_not_build,
          lab_leaves_nothing_behind, lab_spawn, lab_defer_cost, lab_defer_loop, lab_hog, lab_churn,
-         lab_trace,
-         lab_lifecycle, lab_flush, lab_panic]
+         lab_trace, lab_lifecycle, lab_flush, lab_panic, lab_deadlock, lab_leak]
 
 
 def main():
