@@ -430,12 +430,13 @@ static void churn(atomic_int *stop) {
         ag_chan(char) c = ag_make(char, HUGE_ROOM);
         ag_mutex *m = calloc(1, HUGE_ROOM);
         ag_mutex_lock(m);
-        ag_go(lock_it, m);
+        ag_wg locker = AG_WG_INIT;
+        ag_wg_go(&locker, lock_it, m);
         ag_yield();
         ag_select(AG_RECV(c, NULL), AG_AFTER(AG_MS / 10));
         ag_mutex_unlock(m);
-        ag_mutex_lock(m);
-        ag_mutex_unlock(m);
+        ag_wg_wait(&locker);
+        free(m);
         ag_unref(c);
         ag_sleep(AG_MS / 10);
         ag_go_with(&(ag_go_opts){.name = "named"}, put_back, 1);
