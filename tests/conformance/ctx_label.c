@@ -119,7 +119,7 @@ AG_TEST_RUN(what_does_not_fit_is_cut_or_left_out) {
         ag_check_str(value, "here");
     }
     for (int i = 0; i < 100; i++) {
-        char key[16], text[16];
+        char key[32], text[32];
         snprintf(key, sizeof key, "key%d", i);
         snprintf(text, sizeof text, "value%d", i);
         ag_ctx *c = ag_ctx_with_label(ag_ctx_current(), key, text);
