@@ -183,8 +183,10 @@ static AG__COLD void start(void) {
     if (starts)
         atomic_store(&d.state, ON);
     ag__lock_release(&d.lock);
-    if (starts && ag__helper_start(detector_main, "aglet-detect") != 0)
+    if (starts && ag__helper_start(detector_main, "aglet-detect") != 0) {
         atomic_store(&d.gone, 1); /* no thread, no detector */
+        ag__os_futex_wake(&d.gone, 1);
+    }
 }
 
 void ag__detect_watch(bool sleeps) {

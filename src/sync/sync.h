@@ -76,8 +76,8 @@ void ag__check_unlock(ag__biased *w, bool writes);
 
 /* Where g took the lock that it holds; 0: not known. Any thread. */
 uintptr_t ag__check_taken_at(ag__g *g, const void *lock);
-/* What runs at the end of g, whose thread or goroutine waits: behind what the checks put there. */
-void ag__check_end_of(ag__g *g, void (**ret_fn)(void *), void **ret_arg);
+/* What runs at the end of a goroutine that waits, behind what the checks put in its place. */
+void ag__check_end_of(void (**ret_fn)(void *), void **ret_arg);
 
 /*
  * --- For the detector of deadlocks (debug/detect.h). ---

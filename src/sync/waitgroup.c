@@ -97,6 +97,6 @@ AG__NO_SANITIZE const void *ag__wg_of(ag__g *g) {
     void (*fn)(void *) = __atomic_load_n(&g->end_fn, __ATOMIC_RELAXED);
     void *arg = __atomic_load_n(&g->end_arg, __ATOMIC_RELAXED);
     if (AG__UNLIKELY(ag__checks) && fn)
-        ag__check_end_of(g, &fn, &arg);
+        ag__check_end_of(&fn, &arg);
     return fn == end ? arg : NULL;
 }
