@@ -36,7 +36,7 @@ CHECKS = [
      r'\[chan send, .* in give at', r'\[select, .* in choose at', r'\[sleep, .* in read_shelf at',
      r'\[sync\.RWMutex\.Lock, .* in write_shelf at', r'\[sync\.Cond\.Wait, .* in hear at',
      r'\[semaphore\.Acquire, .* in enter at', r'\[scope end, .* in own_a_scope at',
-     r'\[running, thread \d+\] in (run_on|all_stand) at', r'^thread \d+ \[chan receive, '),
+     r'\[running, thread \d+\] in (run_on|all_stand|\w*write) at', r'^thread \d+ \[chan receive, '),
     ("goroutines -name lefty -quick",
      r'\Agoroutine \d+ "lefty" \[sync\.Mutex\.Lock, .*\] for 0x\w+, created at .*\Z'),
     ("goroutines -state select", r'\Agoroutine \d+ \[select, .*\Z'),

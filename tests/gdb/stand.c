@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Goroutines that stand in every way there is, for tests/gdb/run.py to look at. When all of them
  * stand, which the dump tells, it prints `ready`, calls `all_stand` and runs on for ever. */
+#define _GNU_SOURCE
 #include <aglet.h>
 
 #include <pthread.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 struct order {
     int number;
@@ -97,7 +99,10 @@ static void own_a_scope(void) {
     rounds++;
 }
 
+static _Atomic int outside_tid;
+
 static void *from_outside(void *arg) {
+    outside_tid = gettid();
     ag_recv(none, NULL);
     return arg;
 }
@@ -109,6 +114,18 @@ static bool shows(const char *dump, const char *reason, int times) {
     for (const char *at = dump; (at = strstr(at, what)) != NULL; at++)
         times--;
     return times <= 0;
+}
+
+/* Whether the thread sleeps, which it does nowhere but in its receive. */
+static bool does_thread_stand(void) {
+    char path[64], state = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", outside_tid);
+    FILE *in = outside_tid ? fopen(path, "r") : NULL;
+    if (in && fscanf(in, "%*d %*s %c", &state) != 1)
+        state = 0;
+    if (in)
+        fclose(in);
+    return state == 'S';
 }
 
 static bool do_all_stand(void) {
@@ -132,7 +149,7 @@ __attribute__((noinline)) void all_stand(void) {
 }
 
 static void run_on(void) {
-    while (!do_all_stand())
+    while (!do_all_stand() || !does_thread_stand())
         ag_yield();
     all_stand();
     for (;;)
