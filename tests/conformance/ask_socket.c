@@ -424,7 +424,8 @@ static void *asks_until_the_end(void *arg) {
         int fd = call();
         if (fd < 0)
             continue;
-        (void)!send(fd, GET("/debug/goroutines?debug=2"), strlen(GET("/debug/goroutines?debug=2")), MSG_NOSIGNAL);
+        const char *words = GET("/debug/goroutines?debug=2");
+        (void)!send(fd, words, strlen(words), MSG_NOSIGNAL);
         free(rest_of(fd));
     }
     return NULL;
