@@ -76,8 +76,8 @@ static char path[AG__OWN_PATH];     /* Constant while the Unix socket is open. *
 /* Whether a number still means our socket: programs that become daemons close all numbers. */
 static bool is_ours(const struct door *d, int fd) {
     ag__file_id id;
-    return fd >= 0 && ag__file_identify(fd, &id) == 0 && id.device == d->id.device &&
-           id.inode == d->id.inode;
+    int r = fd >= 0 ? ag__file_identify(fd, &id) : -EBADF;
+    return r == 0 ? id.device == d->id.device && id.inode == d->id.inode : r != -EBADF;
 }
 
 /* --- Threads that answer. --- */
@@ -372,6 +372,9 @@ void ag__ask_open(void) {
 
 /* Ends what waits for a client. */
 static void hang_up(void) {
+    for (struct door *d = doors; d < doors + DOORS_MAX; d++)
+        if (atomic_load(&d->state) == OPEN && is_ours(d, atomic_load(&d->fd)))
+            (void)ag__sock_hang_up(atomic_load(&d->fd));
     ag__lock_acquire(&lock);
     for (int i = 0; i < ANSWERS_MAX; i++)
         if (slots[i].fd >= 0)
@@ -394,9 +397,6 @@ void ag__ask_close(void) {
     atomic_store(&closing, true);
     unlock_doors();
     ag__own_remove();
-    for (struct door *d = doors; d < doors + DOORS_MAX; d++)
-        if (atomic_load(&d->state) == OPEN && is_ours(d, atomic_load(&d->fd)))
-            (void)ag__sock_hang_up(atomic_load(&d->fd));
     atomic_fetch_add(&freed, 1);
     ag__os_futex_wake(&freed, DOORS_MAX);
     for (uint32_t n; (n = atomic_load(&threads)) > 0;) {

@@ -227,7 +227,7 @@ static int asks_in_many_ways(void *arg) {
         const char *words, *answer, *end;
     } rows[] = {
         {GET("/debug/list"), "HTTP/1.1 200 OK\r\n", "\r\n0\r\n\r\n"},
-        {"GET /debug/list HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "name\n"},
+        {"GET /debug/list HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "for go tool trace\n"},
         {"GET /debug/list HTTP/1.1\n\n", "HTTP/1.1 200 OK\r\n", "\r\n0\r\n\r\n"},
         {GET("/debug/none"), "HTTP/1.1 404 Not Found\r\n", "\r\n0\r\n\r\n"},
         {GET("/debug/goroutines?id=x"), "HTTP/1.1 400 Bad Request\r\n", "\r\n0\r\n\r\n"},
