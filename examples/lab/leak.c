@@ -102,7 +102,7 @@ static int table(void) {
         const char *part, *about;
     } rows[] = {{"unbuffered", "unbuffered"},
                 {"buffered", "room for one"},
-                {"within", "unbuffered, within a context"}};
+                {"within", "within a context"}};
     const long n = lab_much(10, 100, 1000);
     char many[24];
     snprintf(many, sizeof many, "%ld", n);

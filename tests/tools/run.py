@@ -359,11 +359,12 @@ def lab_leak():
     table = Table("leak")
     need("aglet: leak: a goroutine waits for a channel that nobody has any more" in table.text,
          table.text)
-    for row, left, heap in (("unbuffered", 10, 10), ("room for one", 0, 0),
-                            ("unbuffered, within a context", 0, 0)):
-        cells = [table.cell(row, column) for column in
+    # A word left on some stack may still look like the channel: then a leak is not seen.
+    for row, left, heap in (("unbuffered", 10, range(7, 11)), ("room for one", 0, range(1)),
+                            ("within a context", 0, range(1))):
+        cells = [number(table.cell(row, column)) for column in
                  ("goroutines left", "found", "found, AGLET_SCAN=heap")]
-        need([number(cell) for cell in cells] == [left, 0, heap], table.text)
+        need(cells[:2] == [left, 0] and cells[2] in heap, table.text)
 
 
 TESTS = [tool_helps, tool_refuses_an_unknown_word, tool_version_is_the_build_s,

@@ -97,21 +97,23 @@ def aglet_waits_for(runtime, g):
     reason, found = g.record.reason, []
     mutex = AgletLayout.of("ag_mutex_lock", "struct mutex")
     if reason == runtime.reason("MUTEX"):
-        found = [(AgletRecord(mutex, g.object).owner, "has locked the mutex")]
+        owner = runtime.numbered_or_none(AgletRecord(mutex, g.object).owner)
+        found = [(owner, "has locked the mutex")]
     elif reason in (runtime.reason("RWMUTEX_READ"), runtime.reason("RWMUTEX")):
         layout = AgletLayout.of("ag_rwmutex_lock", "struct rwmutex")
-        owner = AgletRecord(mutex, g.object + layout.offset("writers")).owner
-        if owner != g.address:
+        writers = g.object + layout.offset("writers")
+        owner = runtime.numbered_or_none(AgletRecord(mutex, writers).owner)
+        if owner is not g:
             found = [(owner, "has locked it for writing, or is about to")]
-        found += [(other.address, "has locked it for reading") for other in runtime.all()
-                  if other is not g and (g.object, False) in aglet_held(other)]
+        found += [(other, "has locked it for reading") for other in runtime.all()
+                  if other is not g and (other.record.read_lock == g.object or
+                                         (g.object, False) in aglet_held(other))]
     elif reason == runtime.reason("SCOPE"):
-        found = [(c.address, "belongs to the scope")
-                 for c in aglet_nest_children(runtime, g.object)]
+        found = [(c, "belongs to the scope") for c in aglet_nest_children(runtime, g.object)]
     elif reason == runtime.reason("JOB"):
         at = g.object + AgletLayout.of("ag_job_start", "struct ag_job").offset("nest")
-        found = [(c.address, "runs the job") for c in aglet_nest_children(runtime, at)]
-    return [(runtime.at(address), why) for address, why in found if runtime.at(address)]
+        found = [(c, "runs the job") for c in aglet_nest_children(runtime, at)]
+    return [(other, why) for other, why in found if other]
 
 
 def aglet_held(g):

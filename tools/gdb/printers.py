@@ -16,12 +16,9 @@ class AgletPrinter:
 
 
 def aglet_owner(value):
-    """ " by goroutine N" of a pointer to a G."""
-    address = aglet_pointer(value)
-    if not address:
-        return ""
-    g = AgletRecord(AgletLayout.of("ag__g_each", "struct ag__g"), address)
-    return f" by goroutine {g.id}" if g.id else " by a thread"
+    """ " by goroutine N" of the number that a mutex keeps; a thread that is none has -1."""
+    number = int(value)
+    return f" by goroutine {number}" if number > 0 else " by a thread" if number else ""
 
 
 def aglet_count(head, function, layout, limit=100000):

@@ -152,11 +152,14 @@ class AgletRuntime:
     def at(self, address):
         return next((g for g in self.all() if g.address == address), None)
 
+    def numbered_or_none(self, number):
+        return next((g for g in self.all() if not g.is_foreign and g.number == number), None)
+
     def numbered(self, number):
-        for g in self.all():
-            if not g.is_foreign and g.number == number:
-                return g
-        raise gdb.GdbError(f"there is no goroutine {number}")
+        g = self.numbered_or_none(number)
+        if g is None:
+            raise gdb.GdbError(f"there is no goroutine {number}")
+        return g
 
     @staticmethod
     def saved_registers(sp):
