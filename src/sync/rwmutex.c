@@ -39,53 +39,13 @@ struct rwmutex {
 };
 _Static_assert(sizeof(struct rwmutex) == sizeof(ag_rwmutex), "ag_rwmutex holds a struct rwmutex");
 
-#define TAKE_ONE UINT32_MAX
+static AG__ALWAYS_INLINE struct rwmutex *of(ag__biased *w) {
+    return ag__container_of(w, struct rwmutex, word);
+}
 
 /* What happened before: an unlock, for readers; leaving readers, for writers. */
 #define HB_UNLOCKED(x) (&(x)->grants)
 #define HB_LEFT(x) (&(x)->leaving)
-
-/* In a section: if the state is `from` under `mask`, adds `add`. Nothing is taken from nothing. */
-static AG__ALWAYS_INLINE bool change(struct rwmutex *x, uint32_t mask, uint32_t from,
-                                     uint32_t add) {
-    uint32_t s = ag__state_of(&x->word);
-    if (AG__UNLIKELY((s & mask) != from || (add == TAKE_ONE && s == 0)))
-        return false;
-    ag__biased_store(&x->word, s + add);
-    return true;
-}
-
-/* The same for who is outside, if x is biased to this P; makes no call. */
-static AG__ALWAYS_INLINE bool change_at_once(struct rwmutex *x, uint32_t mask, uint32_t from,
-                                             uint32_t add) {
-    ag__m *m;
-    if (ag__is_shared(&x->word) || !(m = ag__enter_at_once()))
-        return false;
-    bool done = false;
-    if (AG__LIKELY(ag__biased_open_mine(m, &x->word))) {
-        done = change(x, mask, from, add);
-        ag__biased_close(m);
-    }
-    ag__leave(m);
-    return done;
-}
-
-/* The same, also of a fresh one; where it is in vain, x is shared afterwards. */
-static AG__NOINLINE bool change_biased(struct rwmutex *x, uint32_t mask, uint32_t from,
-                                       uint32_t add) {
-    if (ag__is_shared(&x->word))
-        return false;
-    ag__m *m = ag__enter();
-    bool done = false;
-    if (ag__biased_open(m, &x->word)) {
-        done = change(x, mask, from, add);
-        ag__biased_close(m);
-    }
-    ag__leave(m);
-    if (!done && !ag__is_shared(&x->word))
-        ag__biased_share(&x->word);
-    return done;
-}
 
 /* --- Readers. --- */
 
@@ -109,47 +69,75 @@ static AG__COLD void wait_for_grant(struct rwmutex *x) {
  * another one, whose note is then wrong: the lock is marked, and such notes say nothing from then
  * on.
  */
-static AG__ALWAYS_INLINE void note_read(struct rwmutex *x) {
-    ag__g *g = ag__m_now()->g;
+static AG__ALWAYS_INLINE void note_read(ag__g *g, struct rwmutex *x) {
     if (AG__LIKELY(g && !atomic_load_explicit(&g->read_lock, AG__RLX)))
         atomic_store_explicit(&g->read_lock, x, AG__RLX);
 }
 
 /* Before it is given back. False: there was no note. */
-static AG__ALWAYS_INLINE bool drop_note(struct rwmutex *x) {
-    ag__g *g = ag__m_now()->g;
+static AG__ALWAYS_INLINE bool drop_note(ag__g *g, struct rwmutex *x) {
     if (AG__UNLIKELY(!g || atomic_load_explicit(&g->read_lock, AG__RLX) != x))
         return false;
     atomic_store_explicit(&g->read_lock, NULL, AG__RLX);
     return true;
 }
 
+/* In a section: one more reader, if there is no writer. */
+static AG__ALWAYS_INLINE bool read_here(ag__m *m, ag__biased *w) {
+    uint32_t s = ag__state_of(w);
+    if (AG__UNLIKELY(s & WRITER))
+        return false;
+    ag__biased_store(w, s + 1);
+    note_read(m->g, of(w));
+    return true;
+}
+
+/* In a section: one reader fewer. */
+static AG__ALWAYS_INLINE bool leave_here(ag__m *m, ag__biased *w) {
+    (void)m;
+    uint32_t s = ag__state_of(w);
+    if (AG__UNLIKELY((s & WRITER) || s == 0))
+        return false;
+    ag__biased_store(w, s - 1);
+    return true;
+}
+static AG__ALWAYS_INLINE bool leave_noted_here(ag__m *m, ag__biased *w) {
+    uint32_t s = ag__state_of(w);
+    if (AG__UNLIKELY((s & WRITER) || s == 0 || !drop_note(m->g, of(w))))
+        return false;
+    ag__biased_store(w, s - 1);
+    return true;
+}
+
 static AG__NOINLINE void read_lock_otherwise(struct rwmutex *x) {
-    if (!change_biased(x, WRITER, 0, 1)) {
+    if (!ag__biased_otherwise(&x->word, read_here)) {
         /* Acquire. Partner: the release of write_give. */
         uint32_t s = atomic_fetch_add_explicit(&x->word.state, 1, memory_order_acquire);
         if (AG__UNLIKELY(s & WRITER))
             wait_for_grant(x);
+        note_read(ag__m_now()->g, x);
     }
-}
-
-static AG__ALWAYS_INLINE void read_lock(struct rwmutex *x) {
-    if (AG__UNLIKELY(!change_at_once(x, WRITER, 0, 1)))
-        read_lock_otherwise(x);
-    note_read(x);
     AG__HB_ACQUIRE(HB_UNLOCKED(x));
 }
 
+static AG__ALWAYS_INLINE void read_lock(struct rwmutex *x) {
+    if (AG__LIKELY(ag__biased_at_once(&x->word, read_here)))
+        AG__HB_ACQUIRE(HB_UNLOCKED(x));
+    else
+        read_lock_otherwise(x);
+}
+
 static inline bool try_read_lock(struct rwmutex *x) {
-    bool taken = change_biased(x, WRITER, 0, 1);
+    bool taken = ag__biased_otherwise(&x->word, read_here);
     uint32_t s = ag__state_of(&x->word);
-    while (!taken && !(s & WRITER))
+    while (!taken && !(s & WRITER)) {
         taken = atomic_compare_exchange_weak_explicit(&x->word.state, &s, s + 1,
                                                       memory_order_acquire, memory_order_relaxed);
-    if (taken) {
-        note_read(x);
-        AG__HB_ACQUIRE(HB_UNLOCKED(x));
+        if (taken)
+            note_read(ag__m_now()->g, x);
     }
+    if (taken)
+        AG__HB_ACQUIRE(HB_UNLOCKED(x));
     return taken;
 }
 
@@ -171,10 +159,11 @@ static AG__COLD void tell_writer(struct rwmutex *x) {
     ag__leave(m);
 }
 
-static AG__NOINLINE bool read_give_otherwise(struct rwmutex *x, bool noted) {
-    if (!noted && !(atomic_load_explicit(&x->word.bias, AG__RLX) & AG__READ_ALONG))
+static AG__NOINLINE bool read_give_otherwise(struct rwmutex *x) {
+    if (!drop_note(ag__m_now()->g, x) &&
+        !(atomic_load_explicit(&x->word.bias, AG__RLX) & AG__READ_ALONG))
         ag__biased_mark(&x->word, AG__READ_ALONG);
-    if (change_biased(x, WRITER, 0, TAKE_ONE))
+    if (ag__biased_otherwise(&x->word, leave_here))
         return true;
     if (AG__UNLIKELY((ag__state_of(&x->word) & READERS) == 0))
         return false;
@@ -188,9 +177,7 @@ static AG__NOINLINE bool read_give_otherwise(struct rwmutex *x, bool noted) {
 /* False: nobody has it. */
 static AG__ALWAYS_INLINE bool read_give(struct rwmutex *x) {
     AG__HB_RELEASE(HB_LEFT(x));
-    bool noted = drop_note(x);
-    return AG__LIKELY(noted && change_at_once(x, WRITER, 0, TAKE_ONE)) ||
-           read_give_otherwise(x, noted);
+    return AG__LIKELY(ag__biased_at_once(&x->word, leave_noted_here)) || read_give_otherwise(x);
 }
 
 /* --- Writers. --- */
@@ -213,9 +200,25 @@ static inline void own(struct rwmutex *x) {
     AG__HB_ACQUIRE(HB_LEFT(x));
 }
 
+/* In a section: nobody has it, and from now on we do; and back. */
+static inline bool write_here(ag__m *m, ag__biased *w) {
+    (void)m;
+    if (ag__state_of(w) != 0)
+        return false;
+    ag__biased_store(w, WRITER);
+    return true;
+}
+static inline bool unwrite_here(ag__m *m, ag__biased *w) {
+    (void)m;
+    if (ag__state_of(w) != WRITER)
+        return false;
+    ag__biased_store(w, 0);
+    return true;
+}
+
 static inline void write_lock(struct rwmutex *x) {
     ag__mutex_lock(&x->writers);
-    if (!change_biased(x, UINT32_MAX, 0, WRITER)) {
+    if (!ag__biased_otherwise(&x->word, write_here)) {
         /* Acquire. Partner: the release of read_give. */
         uint32_t s = atomic_fetch_or_explicit(&x->word.state, WRITER, memory_order_acq_rel);
         if (AG__UNLIKELY(s & READERS))
@@ -228,7 +231,7 @@ static inline bool try_write_lock(struct rwmutex *x) {
     if (!ag__mutex_try_lock(&x->writers))
         return false;
     uint32_t none = 0;
-    if (change_biased(x, UINT32_MAX, 0, WRITER) ||
+    if (ag__biased_otherwise(&x->word, write_here) ||
         atomic_compare_exchange_strong_explicit(&x->word.state, &none, WRITER, memory_order_acquire,
                                                 memory_order_relaxed)) {
         own(x);
@@ -266,7 +269,7 @@ static inline bool write_give(struct rwmutex *x) {
     if (AG__UNLIKELY(!(ag__state_of(&x->word) & WRITER)))
         return false;
     AG__HB_RELEASE(HB_UNLOCKED(x));
-    if (!change_biased(x, UINT32_MAX, WRITER, (uint32_t)-WRITER)) {
+    if (!ag__biased_otherwise(&x->word, unwrite_here)) {
         /* Release. Partner: the acquire of read_lock and write_lock. */
         uint32_t s = atomic_fetch_and_explicit(&x->word.state, READERS, memory_order_acq_rel);
         if (AG__UNLIKELY(s & READERS))
