@@ -37,7 +37,8 @@ bool ag__is_runtime_frame(const ag__symbol_info *symbol, uintptr_t pc, bool is_r
         "wait_for_all",   "wait_for_room", "wait_for_job",   "close_scope",
         "stand_in_line",  "look_at_self",  "look_at",        "visit",
         "gather",         "park_watched",  "park_since",     "record",
-        "wake_first",     "let_in",        "tell_writer",
+        "wake_first",     "let_in",        "tell_writer",    "switch_to",
+        "note_leaving",
     };
     if (strncmp(symbol->name, "ag__", 4) == 0)
         return true;
