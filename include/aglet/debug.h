@@ -70,7 +70,7 @@ AG_API int ag_leaks(FILE *out);
 /** A finding about the program. `count` goroutines are concerned; 0 stands for a thread that is
  * none. All of it is valid until the hook returns. */
 typedef struct ag_report {
-    /* `deadlock`, `leak`, `lock order`, `lock held at exit`, `lost error` */
+    /* `deadlock`, `leak`, `stall`, `lock order`, `lock held at exit`, `lost error` */
     const char *kind;
     const char *text;
     int count;
@@ -94,6 +94,13 @@ typedef struct ag_report {
  * searched for who could still reach a channel, while all threads sleep and there are none besides
  * the runtime's: then one is a leak whose channels nobody can reach who may go on. An address must
  * be stored as such, at an aligned place, for that.
+ *
+ * With AGLET_STALL_MS set, to a number of milliseconds, also:
+ * - `stall`: a goroutine has kept its thread outside the library for at least so long, in a call
+ *   that blocks or in a loop; each stay is told once, and how far it is off by then: it may be half
+ *   as long again. Nobody else waits for such a goroutine, but its thread is one more. Calls
+ * through ag_blocking, which says so beforehand, are none.
+ *
  * Other findings are told by aglet/sync.h and aglet/bufio.h. */
 typedef void (*ag_report_hook)(const ag_report *);
 AG_API ag_report_hook ag_on_report(ag_report_hook hook);

@@ -13,6 +13,7 @@
 #include "debug/detect.h"
 #include "debug/dump_view.h"
 #include "debug/prof.h"
+#include "debug/stall.h"
 #include "debug/trace.h"
 #include <aglet/debug.h>
 #include <errno.h>
@@ -119,8 +120,10 @@ static void world_begins(void) {
     ag__on_quit(on_quit);
     ag__ask_open();
     ag__detect_begin();
+    ag__stall_begin();
 }
 static void world_ends(void) {
+    ag__stall_end();
     ag__detect_end();
     ag__trace_world_ends();
     ag__ask_close();

@@ -24,6 +24,7 @@ intptr_t ag__blocking(ag__fn fn, intptr_t a, intptr_t b, intptr_t c, intptr_t d,
         atomic_store_explicit(&p->announced, atomic_load_explicit(&p->announced, AG__RLX) + 1,
                               AG__RLX);
         m->detached = 2;
+        m->out_since = 0;
         atomic_fetch_add_explicit(&ag__s.detached_blocked, 1, AG__RLX);
         atomic_store_explicit(&m->revoked, AG__TAKEN, AG__RLX);
     }

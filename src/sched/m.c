@@ -236,6 +236,25 @@ AG__COLD ag__m *ag__enter_slow(ag__m *m) {
     return m->p ? m : reenter_without_p(m);
 }
 
+/* One that is about to come back waits for `hand`, and its goroutine does not change meanwhile. */
+int ag__outside_list(ag__outside *ret_all, int max) {
+    int n = 0;
+    ag__lock_acquire(&ag__s.lock);
+    for (ag__m *m = ag__s.all_m; m; m = m->all_link) {
+        if (!ag__lock_try(&m->hand))
+            continue;
+        if (atomic_load_explicit(&m->revoked, AG__RLX) == AG__TAKEN && m->out_since && m->g) {
+            if (n < max)
+                ret_all[n] =
+                    (ag__outside){m->g->id, m->out_since, m->g->site, m->detached == 1, m->tid};
+            n++;
+        }
+        ag__lock_release(&m->hand);
+    }
+    ag__lock_release(&ag__s.lock);
+    return n;
+}
+
 /* --- Threads of ours. --- */
 
 int ag__m_frames(uintptr_t *ret_frames, int max) {

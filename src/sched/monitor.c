@@ -19,7 +19,9 @@
  * When a P is handed on: its thread made no step, and
  *   - it is outside the runtime and its CPU clock stood still over two looks: it is blocked; or
  *   - it has burnt CPU for 10 ms, and fewer than max_running such threads exist;
- * and somebody could use the P: goroutines are queued, or nobody watches the poller.
+ * and somebody could use the P: goroutines are queued, or nobody watches the poller. Where stalls
+ * are looked for (AGLET_STALL_MS) it is handed on in any case: only of a thread without its P is it
+ * known that it has stayed outside all the time.
  *
  * The monitor also wakes a processor for goroutines that lie in a queue while others idle, pokes
  * a busy P whose timers are due, polls if nobody did for 10 ms, gives each P its wake-up credit,
@@ -66,6 +68,7 @@ bool ag__hand_on(ag__m *m, int kind) {
     ag__note_hand_on(ag__m_now(), m->p, m, kind);
     ag__p *p = ag__m_drop_p(m);
     m->detached = (uint8_t)kind;
+    m->out_since = ag__os_now();
     atomic_fetch_add_explicit(kind == 1 ? &ag__s.detached_running : &ag__s.detached_blocked, 1,
                               AG__RLX);
     atomic_fetch_add_explicit(&ag__s.handed_on, 1, AG__RLX);
@@ -89,9 +92,13 @@ static bool somebody_wants(ag__p *p) {
 /* Looks at one P that made no step since the last look. Returns true if it was handed on. */
 static bool consider(ag__p *p, ag__m *m, int64_t now) {
     if (!somebody_wants(p)) {
-        p->seen_rounds = 0;
-        p->seen_when = now;
-        return false;
+        if (ag__s.stall_ns == 0) {
+            p->seen_rounds = 0;
+            p->seen_when = now;
+            return false;
+        }
+        if (now - p->seen_when < ag__s.stall_ns / 2)
+            return false;
     }
     bool still = false;
     if (atomic_load_explicit(&m->inside, AG__RLX)) {

@@ -149,6 +149,7 @@ struct ag__m {
     bool foreign;
     bool searching;        /* Owner. Counted in sched.searching. */
     uint8_t detached;      /* Guarded by hand. 1 burns, 2 blocked, without a P. */
+    int64_t out_since;     /* Guarded by hand: when the P was taken; 0: it was given */
     bool in_call;          /* Owner. Inside ag_blocking. */
     _Atomic uint32_t park; /* Futex word: 1 when there is something to do. */
     ag__p *next_p;         /* Guarded by sched.lock: given together with `park` by who wakes us. */
@@ -290,6 +291,7 @@ struct ag__sched {
     int64_t spin_ns;
     size_t stack_size;
     bool quiet;
+    int64_t stall_ns; /* a thread that stays outside for so long gives its P away; 0: any time */
     bool no_signals;
     bool no_socket;
     ag__g *main_g;

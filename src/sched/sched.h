@@ -168,6 +168,17 @@ int64_t ag__go_ending(const ag_go_opts *opts, void (*end_fn)(void *), void *end_
                       const struct ag__site *site, ag__fn fn, const intptr_t args[6]);
 /* Ends the current goroutine at once, without running deferred calls. */
 void ag__g_end(void) __attribute__((noreturn));
+/* Shows each thread whose P was taken because it stayed outside the runtime, and which is there
+ * still: its goroutine, by number, and since when at least. ag_blocking is no such stay. Stops
+ * nobody. */
+typedef struct ag__outside {
+    int64_t id, since;
+    const struct ag__site *site;
+    bool burns; /* it uses the CPU, as far as it was looked at */
+    int tid;
+} ag__outside;
+int ag__outside_list(ag__outside *ret_all, int max); /* returns how many there are */
+
 /* Shows every record that is not free to visit, until it returns false. Stops nobody. */
 void ag__g_each(bool (*visit)(ag__g *, void *), void *arg);
 /* Copies the name of any goroutine, "" if it has none, at any time. */

@@ -95,6 +95,8 @@ static int begin(const ag_config *config) {
     atomic_store(&ag__s.id_block, 1);
     ag__s.result = 0;
     ag__s.no_signals = ag__os_env("AGLET_NO_SIGNALS", config ? config->no_signals : 0) != 0;
+    int64_t stall_ms = ag__os_env("AGLET_STALL_MS", 0);
+    ag__s.stall_ns = stall_ms > 0 ? stall_ms * 1000000 : 0;
     ag__s.no_socket = ag__os_env("AGLET_NO_SOCKET", config ? config->no_socket : 0) != 0;
     if (!ag__s.no_signals)
         ag__stack_overflow_install();
