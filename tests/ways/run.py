@@ -165,7 +165,8 @@ def get_lists_and_gets():
         status, out, _ = run("get", program.pid)
         need(status == 0 and "/debug/goroutines " in out, out)
         paths = [line.split()[0] for line in out.splitlines()]
-        need(len(set(paths)) == len(paths) and all(p.startswith(("/debug/", "/metrics")) for p in paths), out)
+        need(len(set(paths)) == len(paths), out)
+        need(all(path.startswith(("/debug/", "/metrics")) for path in paths), out)
         status, out, _ = run("get", program.pid, "/debug/stats")
         need(status == 0 and json.loads(out)["pid"] == program.pid, out)
         refuses("get", program.pid, "/debug/none", words=f"`aglet get {program.pid}` lists")
