@@ -75,6 +75,8 @@ bool ag__ctx_label(ag_ctx *c, const char *key, const char *value);
 /* Copies the labels of any goroutine: key 0 value 0 ... 0. False: it has none, or others by now.
  * From: anywhere, at any time, signal handlers too. */
 bool ag__labels_copy(const ag__g *g, char ret_text[AG__LABEL_BYTES]);
+/* How many bytes they take, without the last 0. The same. */
+size_t ag__labels_bytes(const char *labels);
 
 /* clock.c: the time of a context. */
 bool ag__ctx_clock_new(ag_ctx *c);

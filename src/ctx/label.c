@@ -156,3 +156,14 @@ const char *ag_ctx_label(ag_ctx *c, const char *key) {
     }
     return NULL;
 }
+
+AG__NO_SANITIZE size_t ag__labels_bytes(const char *labels) {
+    size_t n = 0;
+    while (labels[n])
+        for (int part = 0; part < 2; part++) { /* key, and value, which may be empty */
+            while (labels[n])
+                n++;
+            n++;
+        }
+    return n;
+}

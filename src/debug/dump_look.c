@@ -168,12 +168,8 @@ static void look_at_texts(ag__dump *d, ag__g *g, ag__view *v) {
     ag__g_name(g, text);
     if (text[0])
         v->name = keep(d, text, strlen(text) + 1);
-    if (ag__labels_copy(g, text)) {
-        size_t n = 0;
-        while (text[n])
-            n += strlen(text + n) + 1;
-        v->labels = keep(d, text, n + 1);
-    }
+    if (ag__labels_copy(g, text))
+        v->labels = keep(d, text, ag__labels_bytes(text) + 1);
 }
 
 /* The figures, each read on its own. */

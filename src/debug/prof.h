@@ -33,6 +33,7 @@ typedef struct ag__prof_sample {
     int frames;
     bool is_exact;               /* pcs[0] is an instruction, not a return address */
     const char *name, *state;    /* labels; NULL: none. `state` is a constant */
+    const char *labels;          /* the context's: key 0 value 0 ... 0; NULL, "": none */
     const struct ag__site *site; /* label: where its goroutine was made; NULL: none */
     bool is_site;                /* the stack is `site` itself: who made what */
 } ag__prof_sample;

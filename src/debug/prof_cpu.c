@@ -12,6 +12,7 @@
  *
  * One profile at a time, as in Go. Its counts stay after its end, until the next one begins.
  */
+#include "ctx/ctx.h"
 #include "debug/prof_stacks.h"
 #include "os/cpu_timer.h"
 #include "os/unwind.h"
@@ -36,7 +37,7 @@ static _Atomic int64_t period; /* Relaxed: it is set before there are samples. *
 
 static AG__NO_SANITIZE void on_tick(const void *context, int64_t periods) {
     uintptr_t pcs[AG__PROF_FRAMES];
-    char name[AG__LOOK_NAME];
+    char name[AG__LOOK_NAME], labels[AG__LABEL_BYTES];
     ag__regs regs;
     ag__regs_of_signal(context, &regs);
     ag__prof_sample s = {.pcs = pcs, .is_exact = true};
@@ -51,6 +52,8 @@ static AG__NO_SANITIZE void on_tick(const void *context, int64_t periods) {
         s.site = g->id == 1 ? NULL : g->site;
         ag__look_at_name(g, name);
         s.name = name;
+        if (ag__labels_copy(g, labels))
+            s.labels = labels;
     }
     s.frames = ag__unwind(&regs, view, pcs, AG__PROF_FRAMES);
     int64_t values[AG__PROF_VALUES] = {periods, periods * atomic_load_explicit(&period, AG__RLX)};

@@ -4,6 +4,7 @@
  * have waited, where they were made. Nobody is stopped; one that runs on another thread is shown
  * without a stack of its own, as the function it was started with.
  */
+#include "ctx/ctx.h"
 #include "debug/look.h"
 #include "debug/prof.h"
 #include <errno.h>
@@ -35,7 +36,7 @@ struct gathering {
     int64_t now;
     unsigned char *buf;
     uintptr_t pcs[AG__PROF_FRAMES];
-    char name[AG__LOOK_NAME];
+    char name[AG__LOOK_NAME], labels[AG__LABEL_BYTES];
 };
 
 /* Of one's own stack, from here outwards. */
@@ -77,6 +78,8 @@ static AG__NO_SANITIZE bool visit(ag__g *g, void *arg) {
         return true;
     ag__look_at_name(g, j->name);
     s.name = j->name;
+    if (ag__labels_copy(g, j->labels))
+        s.labels = j->labels;
     s.state = state == AG__G_WAITING ? ag__reason_name(atomic_load_explicit(&g->reason, AG__RLX))
                                      : ag__state_name(state);
     values[1] = since < j->now ? (j->now - since) * j->times : 0;

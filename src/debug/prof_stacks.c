@@ -14,6 +14,7 @@
  * `inside` after it has closed; both sequential. So nobody is in a table that is emptied.
  */
 #include "debug/prof_stacks.h"
+#include "ctx/ctx.h"
 #include <errno.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ struct ag__stack_count {
     int frames;
     bool is_exact;
     char name[AG__LOOK_NAME];
+    char labels[AG__LABEL_BYTES]; /* with the last 0 */
     const char *wait;
     const struct ag__site *site;
     uintptr_t pcs[AG__PROF_FRAMES];
@@ -71,13 +73,24 @@ static AG__NO_SANITIZE uint32_t hash_of(const ag__prof_sample *s) {
         h = (h ^ s->pcs[i]) * UINT64_C(0xff51afd7ed558ccd);
         h ^= h >> 32;
     }
-    return (uint32_t)h;
+    size_t n = s->labels ? ag__labels_bytes(s->labels) : 0;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)s->labels[i]) * UINT64_C(0x100000001b3);
+    return (uint32_t)(h ^ h >> 32);
+}
+
+static AG__NO_SANITIZE bool has_labels(const ag__stack_count *c, const ag__prof_sample *s) {
+    size_t n = s->labels ? ag__labels_bytes(s->labels) : 0;
+    for (size_t i = 0; i < n; i++)
+        if (c->labels[i] != s->labels[i])
+            return false;
+    return c->labels[n] == 0;
 }
 
 static AG__NO_SANITIZE bool is_same(const ag__stack_count *c, const ag__prof_sample *s,
                                     uint32_t hash) {
     if (c->hash != hash || c->frames != s->frames || c->is_exact != s->is_exact ||
-        c->wait != s->state || c->site != s->site)
+        c->wait != s->state || c->site != s->site || !has_labels(c, s))
         return false;
     for (int i = 0; i < s->frames; i++)
         if (c->pcs[i] != s->pcs[i])
@@ -99,6 +112,10 @@ static AG__NO_SANITIZE void fill(ag__stack_count *c, const ag__prof_sample *s, u
     for (; s->name && s->name[n] && n < AG__LOOK_NAME - 1; n++)
         c->name[n] = s->name[n];
     c->name[n] = 0;
+    size_t bytes = s->labels ? ag__labels_bytes(s->labels) : 0;
+    for (size_t i = 0; i < bytes; i++)
+        c->labels[i] = s->labels[i];
+    c->labels[bytes] = 0;
     for (int i = 0; i < s->frames; i++)
         c->pcs[i] = s->pcs[i];
     /* Release. Partner: the acquire in find and gather. */
@@ -155,6 +172,7 @@ void ag__stacks_gather(ag__stacks *s, ag__prof *p, int times) {
                                         .frames = c->frames,
                                         .is_exact = c->is_exact,
                                         .name = c->name,
+                                        .labels = c->labels,
                                         .state = c->wait,
                                         .site = c->site},
                      values);

@@ -7,6 +7,7 @@
  * end, when it can be told to somebody.
  */
 #include "debug/prof_table.h"
+#include "ctx/ctx.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,35 @@ uint32_t ag__prof_string(ag__prof *p, const char *text) {
     return number;
 }
 
+static bool same_labels(const void *arg, uint32_t number) {
+    const struct text_asked *asked = arg;
+    const char *known = asked->p->labels[number];
+    size_t n = ag__labels_bytes(known);
+    return n == ag__labels_bytes(asked->text) && memcmp(known, asked->text, n) == 0;
+}
+
+/* Their number + 1; 0: none. */
+static uint32_t labels_of(ag__prof *p, const char *text) {
+    if (!text || !*text || p->failed)
+        return 0;
+    struct text_asked asked = {p, text};
+    size_t n = ag__labels_bytes(text);
+    uint32_t number = ag__prof_map_get(&p->label_map, ag__prof_hash(2, text, n), p->label_count,
+                                       same_labels, &asked, &p->failed);
+    if (p->failed || number < p->label_count)
+        return p->failed ? 0 : number + 1;
+    char *copy = malloc(n + 1);
+    if (!copy || !ag__prof_grow((void **)&p->labels, number, &p->label_room, sizeof copy)) {
+        free(copy);
+        p->failed = true;
+        return 0;
+    }
+    memcpy(copy, text, n);
+    copy[n] = 0;
+    p->labels[p->label_count++] = copy;
+    return number + 1;
+}
+
 /* --- Samples. --- */
 
 ag__prof *ag__prof_new(const ag__prof_kind *kind) {
@@ -129,6 +159,10 @@ void ag__prof_free(ag__prof *p) {
         free(p->strings[i]);
     free(p->strings);
     free(p->string_map.slots);
+    for (uint32_t i = 0; i < p->label_count; i++)
+        free(p->labels[i]);
+    free(p->labels);
+    free(p->label_map.slots);
     free(p->groups);
     free(p->group_map.slots);
     free(p->pcs);
@@ -138,7 +172,7 @@ void ag__prof_free(ag__prof *p) {
 struct group_asked {
     const ag__prof *p;
     const ag__prof_sample *sample;
-    uint32_t name;
+    uint32_t name, labels;
 };
 
 static bool same_group(const void *arg, uint32_t number) {
@@ -146,7 +180,8 @@ static bool same_group(const void *arg, uint32_t number) {
     const ag__prof_group *g = &asked->p->groups[number];
     const ag__prof_sample *s = asked->sample;
     return g->frames == s->frames && g->is_exact == s->is_exact && g->is_site == s->is_site &&
-           g->name == asked->name && g->state == s->state && g->site == s->site &&
+           g->name == asked->name && g->labels == asked->labels && g->state == s->state &&
+           g->site == s->site &&
            (g->frames == 0 ||
             memcmp(&asked->p->pcs[g->pcs], s->pcs, sizeof *s->pcs * (size_t)s->frames) == 0);
 }
@@ -161,9 +196,9 @@ static bool keep_pcs(ag__prof *p, const ag__prof_sample *s) {
 }
 
 static ag__prof_group *group_of(ag__prof *p, const ag__prof_sample *s) {
-    struct group_asked asked = {p, s, ag__prof_string(p, s->name)};
+    struct group_asked asked = {p, s, ag__prof_string(p, s->name), labels_of(p, s->labels)};
     const void *const marks[] = {s->state, s->site};
-    uint32_t hash = ag__prof_hash(asked.name, marks, sizeof marks);
+    uint32_t hash = ag__prof_hash(asked.name ^ asked.labels << 16, marks, sizeof marks);
     if (s->frames > 0)
         hash = ag__prof_hash(hash, s->pcs, sizeof *s->pcs * (size_t)s->frames);
     uint32_t number =
@@ -181,6 +216,7 @@ static ag__prof_group *group_of(ag__prof *p, const ag__prof_sample *s) {
                                          .is_exact = s->is_exact,
                                          .is_site = s->is_site,
                                          .name = asked.name,
+                                         .labels = asked.labels,
                                          .state = s->state,
                                          .site = s->site};
     p->group_count++;

@@ -32,7 +32,8 @@ typedef struct ag__prof_group {
     uint32_t pcs; /* where they begin in p->pcs */
     int frames;
     bool is_exact, is_site;
-    uint32_t name; /* a string; 0: none */
+    uint32_t name;   /* a string; 0: none */
+    uint32_t labels; /* number + 1 in p->labels; 0: none */
     const char *state;
     const struct ag__site *site;
     int64_t values[AG__PROF_VALUES];
@@ -56,6 +57,10 @@ struct ag__prof {
     char **strings;
     uint32_t string_count, string_room;
     ag__prof_map string_map;
+
+    char **labels; /* key 0 value 0 ... 0 */
+    uint32_t label_count, label_room;
+    ag__prof_map label_map;
 
     uint32_t notes[AG__PROF_NOTES];
     int note_count;

@@ -3,6 +3,8 @@
  * prof_text.c - a profile as text, for people and for `?debug=1`: as Go writes it, the greatest
  * first.
  */
+#include "ctx/ctx.h"
+#include "debug/dump_text.h"
 #include "debug/look.h"
 #include "debug/prof_table.h"
 #include "os/unwind.h"
@@ -52,6 +54,14 @@ static int print_frames(ag__prof *p, const ag__prof_group *g, bool hides, FILE *
     return printed;
 }
 
+static void print_labels(FILE *out, const char *labels) {
+    char buf[4 * AG__LABEL_BYTES + 16];
+    ag__text t = {buf, sizeof buf, 0};
+    buf[0] = 0;
+    ag__put_labels(&t, labels);
+    fprintf(out, "# labels: %s\n", buf);
+}
+
 static void print_group(ag__prof *p, const ag__prof_group *g, FILE *out) {
     for (int i = 0; i < p->values; i++)
         fprintf(out, "%lld ", (long long)g->values[i]);
@@ -61,6 +71,8 @@ static void print_group(ag__prof *p, const ag__prof_group *g, FILE *out) {
     fprintf(out, "\n");
     if (g->name)
         fprintf(out, "# name: %s\n", p->strings[g->name]);
+    if (g->labels)
+        print_labels(out, p->labels[g->labels - 1]);
     if (g->state)
         fprintf(out, "# state: %s\n", g->state);
     if (g->site)

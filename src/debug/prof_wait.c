@@ -12,6 +12,7 @@
  * ones a share as great as their share of the rate. Those stand for others, so they are counted
  * with the inverse of that share. Of locks every n-th is chosen, by chance, and counted n times.
  */
+#include "ctx/ctx.h"
 #include "debug/prof_stacks.h"
 #include "os/unwind.h"
 #include <aglet/profile.h>
@@ -67,10 +68,13 @@ static bool counts(int reason) {
 static AG__NOINLINE void record(ag__stacks *s, ag__m *m, const char *state, int64_t count,
                                 int64_t ns) {
     uintptr_t pcs[AG__PROF_FRAMES];
+    char labels[AG__LABEL_BYTES];
     const ag__g *g = m ? m->g : NULL;
     ag__prof_sample sample = {.pcs = pcs, .state = state};
     if (g && !(g->flags & AG__GF_FOREIGN)) {
         sample.name = g->name;
+        if (ag__labels_copy(g, labels))
+            sample.labels = labels;
         sample.site = g->id == 1 ? NULL : g->site;
     }
     sample.frames = ag__unwind_here(pcs, AG__PROF_FRAMES, 1);

@@ -208,6 +208,15 @@ static void put_label(struct writer *w, const char *key, uint32_t text) {
     ag__bytes_end(&w->out, at);
 }
 
+/* Those of the context, which may have the name of one of ours: then both are there. */
+static void put_labels(struct writer *w, const char *labels) {
+    for (const char *key = labels; *key;) {
+        const char *value = key + strlen(key) + 1;
+        put_label(w, key, ag__prof_string(w->p, value));
+        key = value + strlen(value) + 1;
+    }
+}
+
 static void put_sample(struct writer *w, const ag__prof_group *g) {
     char place[1100];
     size_t at = ag__bytes_begin(&w->out, PROFILE_SAMPLE);
@@ -219,6 +228,8 @@ static void put_sample(struct writer *w, const ag__prof_group *g) {
     for (int i = 0; i < w->p->values; i++)
         ag__bytes_varint(&w->out, (uint64_t)g->values[i]);
     ag__bytes_end(&w->out, part);
+    if (g->labels)
+        put_labels(w, w->p->labels[g->labels - 1]);
     put_label(w, "name", g->name);
     put_label(w, "state", ag__prof_string(w->p, g->state));
     if (g->site && !g->is_site) {

@@ -64,6 +64,31 @@ AG_TEST_RUN(goroutines_are_counted_by_where_they_stand) {
     ag_unref(d);
 }
 
+static void waits_labelled(ag_chan(int) c, const char *customer) {
+    ag_label("customer", customer);
+    ag_label("shard", "");
+    waits_here(c);
+}
+
+AG_TEST_RUN(the_labels_of_contexts_tell_samples_apart) {
+    needs_go();
+    ag_chan(int) c = ag_make(int, 0);
+    for (int i = 0; i < 5; i++)
+        until_waits(ag_go(waits_labelled, c, i < 3 ? "adams" : "b=c"));
+    char *path = profile_of("goroutine"), *text = pprof(path, "-raw");
+    ag_check_contains(text, "customer:[adams]");
+    ag_check_contains(text, "customer:[b=c]");
+    ag_check(strstr(text, "shard") == NULL); /* the format has no empty labels */
+    free(text);
+    text = pprof(path, "-tagfocus=customer=adams -top");
+    ag_check_int(pprof_flat(text, "waits_here"), 3);
+    free(text);
+    forget(path);
+    ag_close(c);
+    eventually(ag_count() == 1);
+    ag_unref(c);
+}
+
 AG_TEST_RUN(goroutines_are_counted_by_where_they_were_made) {
     needs_go();
     ag_chan(int) c = ag_make(int, 0), d = ag_make(int, 0);

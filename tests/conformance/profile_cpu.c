@@ -366,3 +366,29 @@ AG_TEST_DEATH(a_process_ends_while_it_is_profiled, 3, "") {
     ag_check_int(ag_run(leaves_while_profiled, NULL), 0);
     exit(3);
 }
+
+static void much_labelled(ag_wg *wg, int64_t ns, const char *customer) {
+    ag_label("customer", customer);
+    burns_much(ns);
+    ag_wg_done(wg);
+}
+AG_TEST_RUN(the_labels_of_the_running_goroutine_are_there) {
+    needs_cpu_profile();
+    ag_wg wg = AG_WG_INIT;
+    ag_check_int(ag_profile_start(0), 0);
+    ag_wg_add(&wg, 2);
+    ag_go(much_labelled, &wg, 300 * AG_MS, "adams");
+    ag_go(much_labelled, &wg, 300 * AG_MS, "brown");
+    ag_wg_wait(&wg);
+    ag_check_int(ag_profile_stop(), 0);
+    char *path = profile_of("profile");
+    for (int i = 0; i < 2; i++) {
+        char *text = pprof(path, i ? "-tagfocus=customer=brown -top -unit=ms"
+                                   : "-tagfocus=customer=adams -top -unit=ms");
+        double ms = pprof_cum(text, "much_labelled");
+        if (ms < 100 || ms > 500)
+            ag_fail("%.0f ms of 300:\n%s", ms, text);
+        free(text);
+    }
+    forget(path);
+}
