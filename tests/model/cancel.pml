@@ -17,7 +17,7 @@
  *
  * Negative controls: OPEN_EARLY (opened before the switch), NO_LOOK (nobody looks at `told` behind
  * the switch), OPEN_BACK (a late opening may lower `open`), WEAK_TOLD (`told` may stay in the store
- * buffer while `open` is read), NO_CLAIM (the cancel does not claim), NO_EPOCH (nor compare epochs).
+ * buffer while `open` is read), NO_CLAIM (the cancel does not claim), NO_EPOCH (nor compares them).
  */
 #ifndef ROUNDS
 #define ROUNDS 3
