@@ -250,8 +250,7 @@ typedef struct altstack {
 
 void *ag__os_altstack_new(void) {
     int saved = errno;
-    altstack *s =
-        mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    altstack *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (s == MAP_FAILED) {
         s = NULL;
     } else if (sigaltstack(&(stack_t){.ss_sp = s, .ss_size = sizeof s->bytes}, &s->before) != 0) {
