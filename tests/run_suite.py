@@ -54,6 +54,10 @@ def environment(suite, exec_prefix):
     env.setdefault("TSAN_OPTIONS", "second_deadlock_stack=1:atexit_sleep_ms=50")
     if exec_prefix:
         env["AG_TEST_EXEC"] = exec_prefix
+    if suite["emulator"]:
+        # In the child of a fork qemu's allocator may wait for a lock that another thread held:
+        # GLib's slices, before 2.76. malloc is told of forks.
+        env["G_SLICE"] = "always-malloc"
     env["AG_SUITE_COMPILER"] = suite["compiler"]
     return env
 

@@ -100,9 +100,8 @@ static int print_one(void) {
 static int table(void) {
     static const struct {
         const char *part, *about;
-    } rows[] = {{"unbuffered", "unbuffered"},
-                {"buffered", "room for one"},
-                {"within", "within a context"}};
+    } rows[] = {
+        {"unbuffered", "unbuffered"}, {"buffered", "room for one"}, {"within", "within a context"}};
     const long n = lab_much(10, 100, 1000);
     char many[24];
     snprintf(many, sizeof many, "%ld", n);

@@ -336,7 +336,8 @@ static AG__COLD void lock_checked(struct mutex *x, void *pc) {
     ag__check_locked(&x->word, true, pc);
 }
 
-void ag_mutex_lock(ag_mutex *mutex) {
+/* The checks and panics below name their caller: not inlined, by link-time optimization either. */
+AG__NOINLINE void ag_mutex_lock(ag_mutex *mutex) {
     struct mutex *x = (struct mutex *)mutex;
     if (AG__UNLIKELY(ag__checks))
         lock_checked(x, __builtin_return_address(0));
@@ -344,7 +345,7 @@ void ag_mutex_lock(ag_mutex *mutex) {
         lock(x);
 }
 
-bool ag_mutex_try_lock(ag_mutex *mutex) {
+AG__NOINLINE bool ag_mutex_try_lock(ag_mutex *mutex) {
     struct mutex *x = (struct mutex *)mutex;
     if (AG__UNLIKELY(ag__checks))
         ag__check_meet(&x->word);
@@ -354,7 +355,7 @@ bool ag_mutex_try_lock(ag_mutex *mutex) {
     return taken;
 }
 
-void ag_mutex_unlock(ag_mutex *mutex) {
+AG__NOINLINE void ag_mutex_unlock(ag_mutex *mutex) {
     struct mutex *x = (struct mutex *)mutex;
     if (AG__UNLIKELY(ag__checks))
         ag__check_unlock(&x->word, true);

@@ -290,7 +290,8 @@ static AG__COLD void lock_checked(struct rwmutex *x, bool writes, void *pc) {
     ag__check_locked(&x->word, writes, pc);
 }
 
-void ag_rwmutex_lock(ag_rwmutex *rw) {
+/* They name their caller: not inlined, by link-time optimization either. */
+AG__NOINLINE void ag_rwmutex_lock(ag_rwmutex *rw) {
     struct rwmutex *x = (struct rwmutex *)rw;
     if (AG__UNLIKELY(ag__checks))
         lock_checked(x, true, __builtin_return_address(0));
@@ -298,7 +299,7 @@ void ag_rwmutex_lock(ag_rwmutex *rw) {
         write_lock(x);
 }
 
-void ag_rwmutex_rlock(ag_rwmutex *rw) {
+AG__NOINLINE void ag_rwmutex_rlock(ag_rwmutex *rw) {
     struct rwmutex *x = (struct rwmutex *)rw;
     if (AG__UNLIKELY(ag__checks))
         lock_checked(x, false, __builtin_return_address(0));
@@ -314,21 +315,21 @@ static AG__COLD bool try_checked(struct rwmutex *x, bool writes, void *pc) {
     return taken;
 }
 
-bool ag_rwmutex_try_lock(ag_rwmutex *rw) {
+AG__NOINLINE bool ag_rwmutex_try_lock(ag_rwmutex *rw) {
     struct rwmutex *x = (struct rwmutex *)rw;
     if (AG__UNLIKELY(ag__checks))
         return try_checked(x, true, __builtin_return_address(0));
     return try_write_lock(x);
 }
 
-bool ag_rwmutex_try_rlock(ag_rwmutex *rw) {
+AG__NOINLINE bool ag_rwmutex_try_rlock(ag_rwmutex *rw) {
     struct rwmutex *x = (struct rwmutex *)rw;
     if (AG__UNLIKELY(ag__checks))
         return try_checked(x, false, __builtin_return_address(0));
     return try_read_lock(x);
 }
 
-void ag_rwmutex_unlock(ag_rwmutex *rw) {
+AG__NOINLINE void ag_rwmutex_unlock(ag_rwmutex *rw) {
     struct rwmutex *x = (struct rwmutex *)rw;
     if (AG__UNLIKELY(ag__checks))
         ag__check_unlock(&x->word, true);
@@ -336,7 +337,7 @@ void ag_rwmutex_unlock(ag_rwmutex *rw) {
         ag__panic_text(__builtin_return_address(0), "sync: Unlock of unlocked RWMutex");
 }
 
-void ag_rwmutex_runlock(ag_rwmutex *rw) {
+AG__NOINLINE void ag_rwmutex_runlock(ag_rwmutex *rw) {
     struct rwmutex *x = (struct rwmutex *)rw;
     if (AG__UNLIKELY(ag__checks))
         ag__check_unlock(&x->word, false);
