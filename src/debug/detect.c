@@ -219,11 +219,13 @@ void ag__detect_end(void) {
     if (!lives)
         return;
     atomic_store(&d.stop, 1);
-    ag__os_futex_wake(&d.stop, 1);
     atomic_store(&d.state, ON);
-    ag__os_futex_wake(&d.state, 1);
-    while (!atomic_load(&d.gone))
-        ag__os_futex_wait(&d.gone, 0, -1);
+    /* Again and again: a call that wakes may fail. */
+    while (!atomic_load(&d.gone)) {
+        ag__os_futex_wake(&d.stop, 1);
+        ag__os_futex_wake(&d.state, 1);
+        ag__os_futex_wait(&d.gone, 0, 10 * AG_MS);
+    }
 }
 
 /* --- On demand. --- */
