@@ -69,4 +69,37 @@ static inline void ag__biased_store(ag__biased *w, uint32_t state) {
     atomic_store_explicit(&w->state, state, memory_order_relaxed);
 }
 
+/* What is done in a section; false: it can't be done there. */
+typedef bool (*ag__biased_step)(ag__m *m, ag__biased *w);
+
+/* From outside: `step` in a section, if w is biased to this P already; makes no call. */
+static AG__ALWAYS_INLINE bool ag__biased_at_once(ag__biased *w, ag__biased_step step) {
+    ag__m *m;
+    if (ag__is_shared(w) || !(m = ag__enter_at_once()))
+        return false;
+    bool done = false;
+    if (AG__LIKELY(ag__biased_open_mine(m, w))) {
+        done = step(m, w);
+        ag__biased_close(m);
+    }
+    ag__leave(m);
+    return done;
+}
+
+/* The same, also of a fresh one; where it is in vain, w is shared afterwards. */
+static AG__ALWAYS_INLINE bool ag__biased_otherwise(ag__biased *w, ag__biased_step step) {
+    if (ag__is_shared(w))
+        return false;
+    ag__m *m = ag__enter();
+    bool done = false;
+    if (ag__biased_open(m, w)) {
+        done = step(m, w);
+        ag__biased_close(m);
+    }
+    ag__leave(m);
+    if (!done && !ag__is_shared(w))
+        ag__biased_share(w);
+    return done;
+}
+
 #endif

@@ -38,7 +38,8 @@ static inline uint32_t state_of(const struct mutex *x) {
 }
 
 /* In a section: takes a free mutex. */
-static AG__ALWAYS_INLINE bool take_here(ag__m *m, struct mutex *x) {
+static AG__ALWAYS_INLINE bool take_here(ag__m *m, ag__biased *w) {
+    struct mutex *x = ag__container_of(w, struct mutex, word);
     if (AG__UNLIKELY(state_of(x) != 0))
         return false;
     ag__biased_store(&x->word, LOCKED);
@@ -49,7 +50,8 @@ static AG__ALWAYS_INLINE bool take_here(ag__m *m, struct mutex *x) {
 
 /* In a section: gives it back; nobody waits for a biased mutex. The section's end touches the P
  * only, so the next holder may free x. */
-static AG__ALWAYS_INLINE bool give_here(ag__m *m, struct mutex *x) {
+static AG__ALWAYS_INLINE bool give_here(ag__m *m, ag__biased *w) {
+    struct mutex *x = ag__container_of(w, struct mutex, word);
     (void)m;
     if (AG__UNLIKELY(state_of(x) != LOCKED))
         return false;
@@ -57,36 +59,6 @@ static AG__ALWAYS_INLINE bool give_here(ag__m *m, struct mutex *x) {
     atomic_store_explicit(&x->owner, NULL, memory_order_relaxed);
     ag__biased_store(&x->word, 0);
     return true;
-}
-
-/* One of the two, if x is biased to this P; makes no call. */
-static AG__ALWAYS_INLINE bool at_once(bool (*do_here)(ag__m *, struct mutex *), struct mutex *x) {
-    ag__m *m;
-    if (ag__is_shared(&x->word) || !(m = ag__enter_at_once()))
-        return false;
-    bool done = false;
-    if (AG__LIKELY(ag__biased_open_mine(m, &x->word))) {
-        done = do_here(m, x);
-        ag__biased_close(m);
-    }
-    ag__leave(m);
-    return done;
-}
-
-/* The same, also of a fresh one; where it is in vain, x is shared afterwards. */
-static AG__ALWAYS_INLINE bool biased(bool (*do_here)(ag__m *, struct mutex *), struct mutex *x) {
-    if (ag__is_shared(&x->word))
-        return false;
-    ag__m *m = ag__enter();
-    bool done = false;
-    if (ag__biased_open(m, &x->word)) {
-        done = do_here(m, x);
-        ag__biased_close(m);
-    }
-    ag__leave(m);
-    if (!done && !ag__is_shared(&x->word))
-        ag__biased_share(&x->word);
-    return done;
 }
 
 /* Takes a free, shared mutex. */
@@ -215,7 +187,7 @@ static AG__COLD void lock_slow(struct mutex *x, struct ag__mutex_waiter *w, bool
 }
 
 static AG__NOINLINE void lock_otherwise(struct mutex *x) {
-    if (biased(take_here, x))
+    if (ag__biased_otherwise(&x->word, take_here))
         return;
     if (AG__UNLIKELY(!take(x))) {
         struct ag__mutex_waiter w = {.since = 0};
@@ -225,12 +197,12 @@ static AG__NOINLINE void lock_otherwise(struct mutex *x) {
 }
 
 static inline void lock(struct mutex *x) {
-    if (AG__UNLIKELY(!at_once(take_here, x)))
+    if (AG__UNLIKELY(!ag__biased_at_once(&x->word, take_here)))
         lock_otherwise(x);
 }
 
 static inline bool try_lock(struct mutex *x) {
-    if (biased(take_here, x))
+    if (ag__biased_otherwise(&x->word, take_here))
         return true;
     uint32_t s = state_of(x);
     while (!(s & (LOCKED | STARVING))) {
@@ -303,7 +275,7 @@ struct ag__mutex_waiter *ag__mutex_move(ag_mutex *mutex, struct ag__mutex_waiter
 }
 
 static AG__NOINLINE bool give_otherwise(struct mutex *x) {
-    if (biased(give_here, x))
+    if (ag__biased_otherwise(&x->word, give_here))
         return true;
     if (AG__UNLIKELY(!(state_of(x) & LOCKED)))
         return false;
@@ -318,7 +290,7 @@ static AG__NOINLINE bool give_otherwise(struct mutex *x) {
 
 /* False: it was not locked. */
 static AG__ALWAYS_INLINE bool give(struct mutex *x) {
-    return AG__LIKELY(at_once(give_here, x)) || give_otherwise(x);
+    return AG__LIKELY(ag__biased_at_once(&x->word, give_here)) || give_otherwise(x);
 }
 
 /* --- Without checks. --- */

@@ -39,52 +39,41 @@ struct rwmutex {
 };
 _Static_assert(sizeof(struct rwmutex) == sizeof(ag_rwmutex), "ag_rwmutex holds a struct rwmutex");
 
-#define TAKE_ONE UINT32_MAX
-
 /* What happened before: an unlock, for readers; leaving readers, for writers. */
 #define HB_UNLOCKED(x) (&(x)->grants)
 #define HB_LEFT(x) (&(x)->leaving)
 
-/* In a section: if the state is `from` under `mask`, adds `add`. Nothing is taken from nothing. */
-static AG__ALWAYS_INLINE bool change(struct rwmutex *x, uint32_t mask, uint32_t from,
-                                     uint32_t add) {
-    uint32_t s = ag__state_of(&x->word);
-    if (AG__UNLIKELY((s & mask) != from || (add == TAKE_ONE && s == 0)))
+/* --- In a section: a reader comes and goes, a writer comes and goes; false: not now. --- */
+
+static AG__ALWAYS_INLINE bool read_here(ag__m *m, ag__biased *w) {
+    (void)m;
+    uint32_t s = ag__state_of(w);
+    if (AG__UNLIKELY(s & WRITER))
         return false;
-    ag__biased_store(&x->word, s + add);
+    ag__biased_store(w, s + 1);
     return true;
 }
-
-/* The same for who is outside, if x is biased to this P; makes no call. */
-static AG__ALWAYS_INLINE bool change_at_once(struct rwmutex *x, uint32_t mask, uint32_t from,
-                                             uint32_t add) {
-    ag__m *m;
-    if (ag__is_shared(&x->word) || !(m = ag__enter_at_once()))
+static AG__ALWAYS_INLINE bool unread_here(ag__m *m, ag__biased *w) {
+    (void)m;
+    uint32_t s = ag__state_of(w);
+    if (AG__UNLIKELY((s & WRITER) || s == 0))
         return false;
-    bool done = false;
-    if (AG__LIKELY(ag__biased_open_mine(m, &x->word))) {
-        done = change(x, mask, from, add);
-        ag__biased_close(m);
-    }
-    ag__leave(m);
-    return done;
+    ag__biased_store(w, s - 1);
+    return true;
 }
-
-/* The same, also of a fresh one; where it is in vain, x is shared afterwards. */
-static AG__NOINLINE bool change_biased(struct rwmutex *x, uint32_t mask, uint32_t from,
-                                       uint32_t add) {
-    if (ag__is_shared(&x->word))
+static inline bool write_here(ag__m *m, ag__biased *w) {
+    (void)m;
+    if (ag__state_of(w) != 0)
         return false;
-    ag__m *m = ag__enter();
-    bool done = false;
-    if (ag__biased_open(m, &x->word)) {
-        done = change(x, mask, from, add);
-        ag__biased_close(m);
-    }
-    ag__leave(m);
-    if (!done && !ag__is_shared(&x->word))
-        ag__biased_share(&x->word);
-    return done;
+    ag__biased_store(w, WRITER);
+    return true;
+}
+static inline bool unwrite_here(ag__m *m, ag__biased *w) {
+    (void)m;
+    if (ag__state_of(w) != WRITER)
+        return false;
+    ag__biased_store(w, 0);
+    return true;
 }
 
 /* --- Readers. --- */
@@ -104,7 +93,7 @@ static AG__COLD void wait_for_grant(struct rwmutex *x) {
 }
 
 static AG__NOINLINE void read_lock_otherwise(struct rwmutex *x) {
-    if (!change_biased(x, WRITER, 0, 1)) {
+    if (!ag__biased_otherwise(&x->word, read_here)) {
         /* Acquire. Partner: the release of write_give. */
         uint32_t s = atomic_fetch_add_explicit(&x->word.state, 1, memory_order_acquire);
         if (AG__UNLIKELY(s & WRITER))
@@ -114,14 +103,14 @@ static AG__NOINLINE void read_lock_otherwise(struct rwmutex *x) {
 }
 
 static AG__ALWAYS_INLINE void read_lock(struct rwmutex *x) {
-    if (AG__LIKELY(change_at_once(x, WRITER, 0, 1)))
+    if (AG__LIKELY(ag__biased_at_once(&x->word, read_here)))
         AG__HB_ACQUIRE(HB_UNLOCKED(x));
     else
         read_lock_otherwise(x);
 }
 
 static inline bool try_read_lock(struct rwmutex *x) {
-    bool taken = change_biased(x, WRITER, 0, 1);
+    bool taken = ag__biased_otherwise(&x->word, read_here);
     uint32_t s = ag__state_of(&x->word);
     while (!taken && !(s & WRITER))
         taken = atomic_compare_exchange_weak_explicit(&x->word.state, &s, s + 1,
@@ -147,7 +136,7 @@ static AG__COLD void tell_writer(struct rwmutex *x) {
 }
 
 static AG__NOINLINE bool read_give_otherwise(struct rwmutex *x) {
-    if (change_biased(x, WRITER, 0, TAKE_ONE))
+    if (ag__biased_otherwise(&x->word, unread_here))
         return true;
     if (AG__UNLIKELY((ag__state_of(&x->word) & READERS) == 0))
         return false;
@@ -161,7 +150,7 @@ static AG__NOINLINE bool read_give_otherwise(struct rwmutex *x) {
 /* False: nobody has it. */
 static AG__ALWAYS_INLINE bool read_give(struct rwmutex *x) {
     AG__HB_RELEASE(HB_LEFT(x));
-    return AG__LIKELY(change_at_once(x, WRITER, 0, TAKE_ONE)) || read_give_otherwise(x);
+    return AG__LIKELY(ag__biased_at_once(&x->word, unread_here)) || read_give_otherwise(x);
 }
 
 /* --- Writers. --- */
@@ -186,7 +175,7 @@ static inline void own(struct rwmutex *x) {
 
 static inline void write_lock(struct rwmutex *x) {
     ag__mutex_lock(&x->writers);
-    if (!change_biased(x, UINT32_MAX, 0, WRITER)) {
+    if (!ag__biased_otherwise(&x->word, write_here)) {
         /* Acquire. Partner: the release of read_give. */
         uint32_t s = atomic_fetch_or_explicit(&x->word.state, WRITER, memory_order_acq_rel);
         if (AG__UNLIKELY(s & READERS))
@@ -199,7 +188,7 @@ static inline bool try_write_lock(struct rwmutex *x) {
     if (!ag__mutex_try_lock(&x->writers))
         return false;
     uint32_t none = 0;
-    if (change_biased(x, UINT32_MAX, 0, WRITER) ||
+    if (ag__biased_otherwise(&x->word, write_here) ||
         atomic_compare_exchange_strong_explicit(&x->word.state, &none, WRITER, memory_order_acquire,
                                                 memory_order_relaxed)) {
         own(x);
@@ -233,7 +222,7 @@ static inline bool write_give(struct rwmutex *x) {
     if (AG__UNLIKELY(!(ag__state_of(&x->word) & WRITER)))
         return false;
     AG__HB_RELEASE(HB_UNLOCKED(x));
-    if (!change_biased(x, UINT32_MAX, WRITER, (uint32_t)-WRITER)) {
+    if (!ag__biased_otherwise(&x->word, unwrite_here)) {
         /* Release. Partner: the acquire of read_lock and write_lock. */
         uint32_t s = atomic_fetch_and_explicit(&x->word.state, READERS, memory_order_acq_rel);
         if (AG__UNLIKELY(s & READERS))
