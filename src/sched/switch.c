@@ -418,8 +418,10 @@ static void bury(ag__g *g, void *unused) {
     ag__g_free(m, g);
 }
 
-static void count_end(ag__m *m) {
+/* From here on g is over for all who count or look, though its stack is still stood upon. */
+static void count_end(ag__m *m, ag__g *g) {
     ag__p *p = m->p;
+    atomic_store_explicit(&g->state, AG__G_FREE, AG__RLX);
     AG__HB_RELEASE(&ag__s.ended);
     /* Release: who counts us no more sees what we did. Partner: sum_ended. */
     atomic_store_explicit(&p->ended, atomic_load_explicit(&p->ended, AG__RLX) + 1,
@@ -439,7 +441,7 @@ static void unlock_thread_at_end(ag__m *m, ag__g *g) {
 static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
     ag__g *g = m->g;
     ag__p *p = m->p;
-    count_end(m);
+    count_end(m, g);
     if (AG__UNLIKELY(g->flags & AG__GF_CHILD))
         ag__hooks.child_gone(m, g);
     if (AG__UNLIKELY(g->locked_m != NULL))

@@ -140,6 +140,21 @@ AG_TEST_RUN(one_that_does_not_exist_is_not_dumped) {
     fclose(out);
 }
 
+static void end_at_once(void) {
+}
+
+AG_TEST_RUN(who_is_not_counted_is_not_dumped) {
+    enum { TIMES = 2000 };
+    FILE *out = fopen("/dev/null", "w");
+    for (int i = 0; i < TIMES; i++) {
+        int64_t id = ag_go(end_at_once);
+        while (ag_count() > 1)
+            ag_yield();
+        ag_check_int(ag_dump_goroutine(out, id), -ESRCH);
+    }
+    fclose(out);
+}
+
 static void burn(atomic_int *stop, atomic_int *here) {
     atomic_fetch_add(here, 1);
     while (!atomic_load(stop))
