@@ -16,9 +16,9 @@
  * until the end of the search; the caller of ag_leaks has its registers in its frame. A program
  * that is never quiet is never searched.
  *
- * What the detector itself knows must not be found: its thread's stack and its buffers are left
- * out, and what it frees is wiped. On the stacks of threads that run goroutines there are only
- * frames of the runtime, up to where their thread-locals begin.
+ * What the runtime itself knows must not be found: the flight recorder's events and the detector's
+ * stack and buffers are left out, and what it frees is wiped. On the stacks of threads that run
+ * goroutines there are only frames of the runtime, up to where their thread-locals begin.
  *
  * Refused: signals that have threads show their registers (system calls would return EINTR);
  * wrapped allocators that know where blocks begin (the program's allocator is its own).
@@ -213,6 +213,8 @@ static void find_skips(struct scan *s, uintptr_t frames) {
     for (int i = 0; ag__g_slab(i, &lo, &hi); i++)
         skip(s, lo, hi);
     for (int i = 0; ag__stack_region(i, &lo, &hi); i++)
+        skip(s, lo, hi);
+    for (int i = 0; ag__ring_memory(i, &lo, &hi); i++)
         skip(s, lo, hi);
     s->stack_count = ag__m_frames(s->stacks, STACKS - 1);
     if (!frames)

@@ -138,6 +138,20 @@ static ag__ring *first_ring(void) {
     return atomic_load_explicit(&rings, memory_order_acquire);
 }
 
+bool ag__ring_memory(int n, uintptr_t *ret_lo, uintptr_t *ret_hi) {
+    for (ag__ring *r = first_ring(); r; r = r->next)
+        for (int i = 0; i < 2; i++) {
+            struct tape *t =
+                atomic_load_explicit(i ? &r->traced : &r->recorded, memory_order_acquire);
+            if (!t || n-- > 0)
+                continue;
+            *ret_lo = (uintptr_t)t;
+            *ret_hi = (uintptr_t)(t->slots + t->size);
+            return true;
+        }
+    return false;
+}
+
 /* --- Writing. --- */
 
 static inline void put(struct tape *t, uint64_t at, const ag__event *e) {

@@ -69,6 +69,8 @@ void ag__probe_configure(int64_t events);
 ag__ring *ag__ring_join(int tid);
 /* The thread ends. Its events stay until another thread needs the ring. */
 void ag__ring_leave(ag__ring *r);
+/* The n-th piece of memory that holds events; false: there are no more. */
+bool ag__ring_memory(int n, uintptr_t *ret_lo, uintptr_t *ret_hi);
 /* Notes e, with the time. The ring's thread only; r may be NULL. Returns the time. */
 int64_t ag__ring_note(ag__ring *r, ag__event e);
 

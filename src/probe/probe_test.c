@@ -107,6 +107,33 @@ AG_TEST(the_events_of_a_thread_that_ended_stay_until_its_ring_is_needed) {
     ag__ring_leave(a);
 }
 
+static int times_in_memory_of_rings(uint64_t word) {
+    uintptr_t lo, hi;
+    int times = 0;
+    for (int i = 0; ag__ring_memory(i, &lo, &hi); i++)
+        for (const uint64_t *at = (const uint64_t *)lo; at < (const uint64_t *)hi; at++)
+            times += *at == word;
+    return times;
+}
+
+AG_TEST(where_events_are_kept_can_be_asked) {
+    enum { THREADS = 3 };
+    const uint64_t word = 0x7fed1234abcd;
+    ag__probe_configure(RECORD);
+    ag__ring *rings[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        rings[i] = ag__ring_join(i);
+        ag__ring_note(rings[i], (ag__event){.x = word});
+    }
+    ag_check_int(times_in_memory_of_rings(word), THREADS);
+    ag_check_int(ag__probe_begin(), 0);
+    ag__ring_note(rings[0], (ag__event){.x = word});
+    ag_check_int(times_in_memory_of_rings(word), THREADS + 2);
+    ag__probe_end();
+    for (int i = 0; i < THREADS; i++)
+        ag__ring_leave(rings[i]);
+}
+
 /* --- Beside a writer. --- */
 
 struct writer {
