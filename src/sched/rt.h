@@ -71,9 +71,16 @@ struct ag__g {
             /* The wait record. Written by the owner before parking, read by dumps. */
             const void *_Atomic wait_object;
             _Atomic int64_t wait_since; /* the coarse clock */
-            /* Owner only, from here. Of the park under way, if it has a deadline. */
-            int64_t deadline;
-            ag__lock *deadline_lock;
+            union {
+                struct { /* Owner only. Of the park under way, if it has a deadline. */
+                    int64_t deadline;
+                    ag__lock *deadline_lock;
+                };
+                struct { /* Of a wait for a condition; see sync/cond.c. Guarded by its lock. */
+                    void *wait_mutex, *wait_place;
+                };
+            };
+            /* Owner only, from here. */
             /* Takes the waiters of a dropped goroutine out of channels that live on. Valid while
              * WAITING for a channel, and while `linked`. */
             void (*unlink)(void *arg);

@@ -166,6 +166,7 @@ static AG__COLD ag__m *park_foreign_until(ag__m *m, ag__lock *lock, uint64_t epo
         /* Past the deadline with the claim lost, the waker is about to set m->park. */
         ag__os_futex_wait(&m->park, 0, left <= 0 ? -1 : left);
     }
+    atomic_store_explicit(&m->g->state, AG__G_RUNNING, AG__RLX);
     return ag__enter();
 }
 

@@ -36,7 +36,7 @@ void ag__biased_share(ag__biased *w);
 /* Makes it shared and sets a bit of its `bias`. Outside the runtime. */
 void ag__biased_mark(ag__biased *w, uintptr_t bit);
 
-static inline bool ag__is_shared(ag__biased *w) {
+static inline bool ag__is_shared(const ag__biased *w) {
     /* Acquire: the word is as the last section left it. Partner: ag__biased_share. */
     return (atomic_load_explicit(&w->bias, memory_order_acquire) & AG__SHARED) != 0;
 }

@@ -262,8 +262,6 @@ static bool announce(struct mutex *x, bool more) {
 
 struct ag__mutex_waiter *ag__mutex_move(ag_mutex *mutex, struct ag__mutex_waiter *list) {
     struct mutex *x = (struct mutex *)mutex;
-    if (!ag__is_shared(&x->word))
-        return list;
     int64_t now = ag__os_now();
     struct ag__mutex_waiter *first = NULL, *next;
     ag__lock_acquire(&x->word.lock);
@@ -326,6 +324,15 @@ bool ag__mutex_try_lock(ag_mutex *mutex) {
 }
 bool ag__mutex_give(ag_mutex *mutex) {
     return give((struct mutex *)mutex);
+}
+
+bool ag__mutex_give_inside(ag__m *m, ag_mutex *mutex) {
+    ag__biased *w = &((struct mutex *)mutex)->word;
+    if (ag__is_shared(w) || !ag__biased_open_mine(m, w))
+        return false;
+    bool done = give_here(m, w);
+    ag__biased_close(m);
+    return done;
 }
 
 /* --- With checks. --- */

@@ -13,6 +13,8 @@
 void ag__mutex_lock(ag_mutex *mutex);
 bool ag__mutex_try_lock(ag_mutex *mutex);
 bool ag__mutex_give(ag_mutex *mutex); /* false: it was not locked */
+/* Inside: gives it back if it is biased to m's processor; false: nothing was done. */
+bool ag__mutex_give_inside(ag__m *m, ag_mutex *mutex);
 
 /* One who waits for a mutex: in its line, on the waiter's stack. */
 struct ag__mutex_waiter {
@@ -22,11 +24,15 @@ struct ag__mutex_waiter {
     bool handed;   /* Guarded by the mutex's lock until woken: nobody else may take it. */
 };
 
+static inline bool ag__mutex_is_shared(const ag_mutex *mutex) {
+    return ag__is_shared((const ag__biased *)mutex);
+}
+
 /*
- * Lets goroutines wait for the mutex that are parked elsewhere: a list, with g set and since 0.
- * They are appended to the line, in order, but for those that are returned and must be made ready:
- * the first if the mutex is free, since nobody else would unlock it for them; all while the mutex
- * is biased. Each goes on with ag__mutex_lock_woken when it wakes, until when the mutex lives.
+ * Lets goroutines wait for a shared mutex that are parked elsewhere: a list, with g set and since
+ * 0. They are appended to the line, in order, but for the first if the mutex is free, since nobody
+ * else would unlock it for them: that is returned, and must be made ready; else NULL. Each goes on
+ * with ag__mutex_lock_woken when it wakes, until when the mutex lives.
  */
 struct ag__mutex_waiter *ag__mutex_move(ag_mutex *mutex, struct ag__mutex_waiter *list);
 void ag__mutex_lock_woken(ag_mutex *mutex, struct ag__mutex_waiter *w);
