@@ -25,6 +25,17 @@
 extern "C" {
 #endif
 
+/* ---- Functions that are looked for by name --------------------------------------------------- */
+
+/* Not inlined, cloned, merged with another one, or renamed. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define KEPT __attribute__((noipa))
+#else
+#define KEPT __attribute__((noinline))
+#endif
+/* At the end of a function: what it called last was no tail call, so its frame is seen. */
+#define STAYS __asm__ volatile("" ::: "memory")
+
 /* ---- Tests ---------------------------------------------------------------------------------- */
 
 /* A test; the body runs on the main thread, outside the runtime. */

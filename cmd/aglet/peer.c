@@ -39,7 +39,7 @@ bool peer_number(const char *word, const char *text, long *ret_pid) {
 
 /* The file /proc/PID/NAME; "" if it can't be read. Returns how many bytes. */
 static size_t read_proc(long pid, const char *name, char *text, size_t size) {
-    char path[64];
+    char path[128];
     snprintf(path, sizeof path, "/proc/%ld/%s", pid, name);
     FILE *in = fopen(path, "re");
     size_t n = in ? fread(text, 1, size - 1, in) : 0;

@@ -23,17 +23,6 @@
 #include "ag_test.h"
 #include "os/linux/unwind_frame.h"
 
-#ifdef __has_attribute
-#if __has_attribute(noipa)
-#define KEPT __attribute__((noipa)) /* not inlined, not cloned, not renamed */
-#endif
-#endif
-#ifndef KEPT
-#define KEPT __attribute__((noinline))
-#endif
-/* Not the last thing a function does, so that its frame is there during the call. */
-#define STAY() __asm__ volatile("" ::: "memory")
-
 enum { MAX = 64 };
 
 /* The compiler's unwinder. <unwind.h> may be found as ours; these three are all that is used. */
@@ -149,7 +138,7 @@ KEPT static void leaf(visit how) {
         memmove(theirs.pc, theirs.pc + 1, sizeof theirs.pc - sizeof theirs.pc[0]);
         theirs.count--;
     }
-    STAY();
+    STAYS;
 }
 
 KEPT static void with_saved_registers(visit how) {
@@ -187,7 +176,7 @@ KEPT static void with_many_arguments(visit how, int b, int c, int d, int e, int 
 
 KEPT static void root(visit how) {
     with_many_arguments(how, 1, 2, 3, 4, 5, 6, 7);
-    STAY();
+    STAYS;
 }
 
 static const char *const chain[] = {
@@ -307,7 +296,7 @@ static void handle(int sig, void (*fn)(int, siginfo_t *, void *), int flags) {
 
 KEPT static void interrupted(void) {
     raise(SIGUSR1);
-    STAY();
+    STAYS;
 }
 
 static void check_interrupted(const char *name) {
@@ -379,7 +368,7 @@ KEPT static void stepped(void) {
     snprintf(text, sizeof text, "%d %s %5.2f", numbers[0], "text", 1.5);
     with_saved_registers(VISIT_HERE);
     steps_wanted = false;
-    STAY();
+    STAYS;
 }
 
 AG_TEST(unwind_agrees_at_every_instruction) {
@@ -406,7 +395,7 @@ __attribute__((noreturn)) KEPT static void ends_with_a_call(void) {
 }
 
 KEPT static void after_it(void) {
-    STAY();
+    STAYS;
 }
 
 AG_TEST(unwind_names_the_caller_of_a_function_that_does_not_return) {
@@ -431,7 +420,7 @@ static void on_crash(int sig, siginfo_t *info, void *context) {
 
 KEPT static void calls(void (*volatile fn)(void)) {
     fn();
-    STAY();
+    STAYS;
 }
 
 KEPT static void check_bad_call(uintptr_t address, const char *name) {
@@ -451,7 +440,7 @@ AG_TEST(unwind_names_the_caller_through_a_bad_pointer) {
     void *data = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     check_bad_call((uintptr_t)data + 64, __func__);
     check_bad_call((uintptr_t)&stack_copy[64], __func__);
-    STAY();
+    STAYS;
 }
 
 /* A function without a call frame entry, with a frame pointer; then bytes that belong to nobody. */
@@ -774,7 +763,7 @@ static int called_on_line;
 
 KEPT static void remembers_its_line(void) {
     ours.count = ag__unwind_here(ours.pc, MAX, 0), called_on_line = __LINE__;
-    STAY();
+    STAYS;
 }
 
 AG_TEST(line_tells_the_line_of_a_call) {

@@ -23,6 +23,7 @@
 #include "sched/inner.h"
 
 #if AG__TSAN
+#include <errno.h>
 #include <stdio.h>
 
 enum { NO_SYNC = AG__TSAN_SELF ? 0 : 1 };
@@ -35,11 +36,21 @@ void ag__tsan_init(void) {
         maker = __tsan_create_fiber(0);
 }
 
+static void new_memory(void *at, unsigned long size) {
+    __tsan_java_free((unsigned long)at, size);
+    __tsan_java_alloc((unsigned long)at, size);
+}
+
+static void new_errno(const int *at) {
+    new_memory((void *)((uintptr_t)at & ~(uintptr_t)7), 8);
+}
+
 void *ag__tsan_neutral_begin(void) {
     void *self = __tsan_get_current_fiber();
     if (AG__TSAN_SELF)
         return self;
     ag__lock_acquire(&maker_lock);
+    new_errno(&errno);
     __tsan_switch_to_fiber(maker, 1);
     return self;
 }
@@ -47,6 +58,7 @@ void *ag__tsan_neutral_begin(void) {
 void ag__tsan_neutral_end(void *self) {
     if (AG__TSAN_SELF)
         return;
+    new_errno(&errno);
     __tsan_switch_to_fiber(self, 1);
     ag__lock_release(&maker_lock);
 }
@@ -67,15 +79,10 @@ static void make_fiber(ag__g *g) {
     name_fiber(g);
 }
 
-static void new_memory(void *at, unsigned long size) {
-    __tsan_java_free((unsigned long)at, size);
-    __tsan_java_alloc((unsigned long)at, size);
-}
-
 void ag__tsan_to(ag__m *m, ag__g *to) {
     if (to && !to->tsan_fiber)
         make_fiber(to);
-    new_memory((void *)((uintptr_t)m->errno_at & ~(uintptr_t)7), 8);
+    new_errno(m->errno_at);
     __tsan_switch_to_fiber(to ? to->tsan_fiber : m->tsan_fiber, NO_SYNC);
     if (to)
         AG__HB_ACQUIRE(m);

@@ -22,8 +22,6 @@
 #define OWN_HANDLERS 0
 #endif
 
-#define STAYS __asm__ volatile("") /* no tail call: the frame is to be seen */
-
 /* Runs the part `name` of a test in a child, which ends in it. */
 static struct child child;
 static void crash_of(const char *test, const char *part) {
@@ -46,17 +44,17 @@ static volatile char *volatile nowhere;
 static void (*volatile no_function)(void);
 static volatile int zero;
 
-static __attribute__((noinline)) void write_to_null(void) {
+static KEPT void write_to_null(void) {
     *nowhere = 1;
     STAYS;
 }
 
-static __attribute__((noinline)) void call_null(void) {
+static KEPT void call_null(void) {
     no_function();
     STAYS;
 }
 
-static __attribute__((noinline)) void divide(void) {
+static KEPT void divide(void) {
 #if defined(__x86_64__)
     zero = 7 / zero;
 #else
@@ -65,7 +63,7 @@ static __attribute__((noinline)) void divide(void) {
     STAYS;
 }
 
-static __attribute__((noinline)) void bad_instruction(void) {
+static KEPT void bad_instruction(void) {
 #if defined(__x86_64__)
     __asm__ volatile("ud2");
 #else
@@ -74,18 +72,18 @@ static __attribute__((noinline)) void bad_instruction(void) {
     STAYS;
 }
 
-static __attribute__((noinline)) void read_beyond_a_file(void) {
+static KEPT void read_beyond_a_file(void) {
     FILE *f = tmpfile();
     volatile char *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fileno(f), 0);
     zero = at[100];
     STAYS;
 }
 
-static __attribute__((noinline)) void give_up(void) {
+static KEPT void give_up(void) {
     abort();
 }
 
-static __attribute__((noinline)) long recurse(long n) {
+static KEPT long recurse(long n) {
     volatile char room[512];
     room[0] = (char)n;
     return recurse(n + 1) + room[0];
@@ -249,8 +247,9 @@ AG_TEST(of_several_at_once_one_is_told_in_full) {
     }
 }
 
-static void crash_here(void) {
+static KEPT void crash_here(void) {
     write_to_null();
+    STAYS;
 }
 
 static int main_keeps_stderr(void *arg) {

@@ -7,7 +7,7 @@
 
 #include <signal.h>
 
-__attribute__((noinline)) static char *dump_text(int64_t id) {
+static KEPT char *dump_text(int64_t id) {
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
@@ -19,12 +19,12 @@ __attribute__((noinline)) static char *dump_text(int64_t id) {
     return text;
 }
 
-static __attribute__((noinline)) void waiting_frame(ag_chan(int) c) {
+static KEPT void waiting_frame(ag_chan(int) c) {
     ag_recv(c, NULL);
     ag_yield(); /* no tail call above */
 }
 
-static __attribute__((noinline)) void frame_above(ag_chan(int) c) {
+static KEPT void frame_above(ag_chan(int) c) {
     waiting_frame(c);
     ag_yield();
 }
@@ -276,7 +276,7 @@ static inline void show(const volatile void *p) {
 }
 
 /* Touches a byte of each KiB of the stack, from the outer frames to the inner ones. */
-static __attribute__((noinline)) long use_stack(long kib) {
+static KEPT long use_stack(long kib) {
     volatile char room[1024];
     room[0] = (char)kib;
     show(room);
@@ -345,7 +345,7 @@ AG_TEST_RUN(one_that_lives_is_measured_by_the_dump) {
     ag_unref(leave);
 }
 
-static __attribute__((noinline)) long wait_deep_down(long kib, ag_chan(int) leave) {
+static KEPT long wait_deep_down(long kib, ag_chan(int) leave) {
     volatile char room[1024];
     room[0] = (char)kib;
     show(room);

@@ -6,7 +6,7 @@
 
 enum { MANY = 400 }; /* more than are printed one by one */
 
-static __attribute__((noinline)) void wait_here(ag_chan(int) c) {
+static KEPT void wait_here(ag_chan(int) c) {
     ag_recv(c, NULL);
     __asm__ volatile(""); /* no tail call: the frame is to be seen */
 }
@@ -54,7 +54,7 @@ static void start_all(ag_chan(int) c, int64_t ids[MANY]) {
 }
 
 /* A dump in groups that says this. One that is just about to be parked is looked at again. */
-static __attribute__((noinline)) char *groups_with(const char *words) {
+static KEPT char *groups_with(const char *words) {
     char *text = dump_as(AG_DUMP_GROUPS);
     for (ag_time end = ag_now() + 20 * AG_SEC; !strstr(text, words) && ag_now() < end;) {
         free(text);

@@ -5,8 +5,6 @@
  */
 #include "dump_text.h"
 
-#define STAYS __asm__ volatile("") /* no tail call: the frame is to be seen */
-
 static void lock_and_wait(ag_mutex *m, ag_chan(int) leave) {
     ag_mutex_lock(m);
     ag_recv(leave, NULL);
@@ -368,7 +366,7 @@ static void put_back(int x) {
 static void close_all(void) {
 }
 
-static __attribute__((noinline)) void inner(ag_chan(int) leave) {
+static KEPT void inner(ag_chan(int) leave) {
     ag_defer(put_back, 1);
     ag_recv(leave, NULL);
 }

@@ -7,17 +7,17 @@
 #include "pprof.h"
 
 enum { WAITS_AT = __LINE__ + 2 };
-static __attribute__((noinline)) void waits_here(ag_chan(int) c) {
+static KEPT void waits_here(ag_chan(int) c) {
     ag_recv(c, NULL);
     __asm__ volatile(""); /* no tail call: the frame is to be seen */
 }
-static __attribute__((noinline)) void waits_there(ag_chan(int) c) {
+static KEPT void waits_there(ag_chan(int) c) {
     ag_send(c, 1);
     __asm__ volatile("");
 }
 /* 40 wait here, 7 there. */
 enum { MADE_AT = __LINE__ + 4 };
-static __attribute__((noinline)) void makes(ag_chan(int) c, ag_chan(int) d) {
+static KEPT void makes(ag_chan(int) c, ag_chan(int) d) {
     int64_t ids[47];
     for (int i = 0; i < 40; i++)
         ids[i] = ag_go(waits_here, c);
@@ -160,7 +160,7 @@ AG_TEST(without_a_runtime_a_profile_is_empty) {
 
 /* Every processor is kept by a goroutine that never calls the runtime. */
 static _Atomic bool go_on;
-static __attribute__((noinline)) void keeps_a_processor(void) {
+static KEPT void keeps_a_processor(void) {
     while (atomic_load(&go_on)) {
     }
 }

@@ -60,7 +60,7 @@ static int status_of(const char *target) {
     return a.status;
 }
 
-static __attribute__((noinline)) void waits_here(ag_chan(int) c) {
+static KEPT void waits_here(ag_chan(int) c) {
     while (ag_recv(c, NULL)) {
     }
 }
@@ -137,7 +137,7 @@ AG_TEST_RUN(a_span_of_time_has_what_happens_in_it) {
     ag_unref(c);
 }
 
-static __attribute__((noinline)) void burns(void) {
+static KEPT void burns(void) {
     for (volatile int i = 0; i < 100000; i = i + 1) {
     }
 }

@@ -29,15 +29,15 @@ static int64_t used_ns(void) {
     return (int64_t)t.tv_sec * AG_SEC + t.tv_nsec;
 }
 
-static __attribute__((noinline)) void spin_a_little(void) {
+static KEPT void spin_a_little(void) {
     for (volatile int i = 0; i < 20000; i = i + 1) {
     }
 }
-static __attribute__((noinline)) void burns_little(int64_t ns) {
+static KEPT void burns_little(int64_t ns) {
     for (int64_t end = used_ns() + ns; used_ns() < end;)
         spin_a_little();
 }
-static __attribute__((noinline)) void burns_much(int64_t ns) {
+static KEPT void burns_much(int64_t ns) {
     for (int64_t end = used_ns() + ns; used_ns() < end;)
         spin_a_little();
 }
@@ -106,7 +106,7 @@ AG_TEST_RUN(threads_that_begin_later_are_seen) {
     free(text);
 }
 
-static __attribute__((noinline)) void copies(int64_t ns) {
+static KEPT void copies(int64_t ns) {
     enum { BYTES = 1 << 20 };
     char *from = calloc(1, BYTES), *to = calloc(1, BYTES);
     for (int64_t end = used_ns() + ns; used_ns() < end;)
@@ -117,7 +117,7 @@ static __attribute__((noinline)) void copies(int64_t ns) {
     free(from);
     free(to);
 }
-static __attribute__((noinline)) void deep(int left, int64_t ns) {
+static KEPT void deep(int left, int64_t ns) {
     if (left > 0)
         deep(left - 1, ns);
     else

@@ -15,11 +15,11 @@ static char *top(const char *name, const char *options) {
 
 /* --- block. --- */
 
-static __attribute__((noinline)) void waits_for_values(ag_chan(int) c) {
+static KEPT void waits_for_values(ag_chan(int) c) {
     while (ag_recv(c, NULL)) {
     }
 }
-static __attribute__((noinline)) void waits_for_group(ag_wg *wg) {
+static KEPT void waits_for_group(ag_wg *wg) {
     ag_wg_wait(wg);
     __asm__ volatile("");
 }
@@ -144,15 +144,15 @@ static void wants_to_write(struct locks *l, ag_wg *wg) {
     ag_rwmutex_unlock(&l->rw);
     ag_wg_done(wg);
 }
-static __attribute__((noinline)) void gives_mutex(struct locks *l) {
+static KEPT void gives_mutex(struct locks *l) {
     ag_mutex_unlock(&l->mutex);
     __asm__ volatile("");
 }
-static __attribute__((noinline)) void gives_write(struct locks *l) {
+static KEPT void gives_write(struct locks *l) {
     ag_rwmutex_unlock(&l->rw);
     __asm__ volatile("");
 }
-static __attribute__((noinline)) void gives_read(struct locks *l) {
+static KEPT void gives_read(struct locks *l) {
     ag_rwmutex_runlock(&l->rw);
     __asm__ volatile("");
 }

@@ -8,7 +8,7 @@
 static ag_mutex a, b, c, gate;
 static ag_rwmutex rw;
 
-static __attribute__((noinline)) void lock_two(ag_mutex *first, ag_mutex *second) {
+static KEPT void lock_two(ag_mutex *first, ag_mutex *second) {
     ag_mutex_lock(first);
     ag_mutex_lock(second);
     ag_mutex_unlock(second);
@@ -64,7 +64,7 @@ AG_TEST_RUN(program_a_gate_that_is_not_always_locked) {
     lock_two(&a, &b); /* no more */
 }
 
-static __attribute__((noinline)) void keep(ag_mutex *m, ag_rwmutex *r) {
+static KEPT void keep(ag_mutex *m, ag_rwmutex *r) {
     ag_mutex_lock(m);
     ag_rwmutex_rlock(r);
 }
@@ -80,9 +80,10 @@ AG_TEST_RUN(program_ends_with_locks) {
     ag_mutex_lock(&c); /* main is not meant */
 }
 
-static __attribute__((noinline)) void lock_twice(ag_mutex *m) {
+static KEPT void lock_twice(ag_mutex *m) {
     ag_mutex_lock(m);
     ag_mutex_lock(m);
+    STAYS;
 }
 
 AG_TEST_RUN(program_locks_what_it_holds) {
