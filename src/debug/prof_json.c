@@ -7,12 +7,16 @@
  *      "shown": 1, "duration_ns": 0, "notes": [], "stacks": [
  *     [[3, 1200], [0, 4, 2], "chan receive"],            values, places from outside in, state
  *      ...],
- *      "places": [["main", "/src/a.c", 12], ...]}        function, file, line
+ *      "places": [["main", "/src/a.c", 12, 0], ...]}     function, file, line, 1: the runtime's
+ *
+ * A function without a name is called as the file that it is in, in brackets.
  */
 #include "debug/json.h"
 #include "debug/prof_table.h"
+#include "os/unwind.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct place {
     uint64_t key; /* of an address, or of a frame of a site */
@@ -40,6 +44,18 @@ static bool same_place(const void *arg, uint32_t number) {
     return asked->list->places[number].key == asked->key;
 }
 
+static uint32_t name_of(struct list *l, const ag__prof_place *place, uint64_t key) {
+    ag__mapping_info info;
+    if (place->function)
+        return ag__prof_string(l->p, place->function);
+    if (key >> SITE_SHIFT || ag__mapping((uintptr_t)key, &info) != 0 || !info.path)
+        return ag__prof_string(l->p, "[?]");
+    char text[80];
+    const char *slash = strrchr(info.path, '/');
+    snprintf(text, sizeof text, "[%s]", slash ? slash + 1 : info.path);
+    return ag__prof_string(l->p, text);
+}
+
 static void look_up(uint64_t key, const ag__prof_group *g, ag__prof_place *ret) {
     if (key >> SITE_SHIFT)
         ag__prof_place_of_site(g->site, (int)(key >> SITE_SHIFT & 1), ret);
@@ -63,8 +79,8 @@ static uint32_t place_of(struct list *l, const ag__prof_group *g, int i) {
     ag__prof_place place;
     look_up(key, g, &place);
     l->places[l->count++] =
-        (struct place){key, ag__prof_string(l->p, place.function),
-                       ag__prof_string(l->p, place.file), place.line, place.is_runtime};
+        (struct place){key, name_of(l, &place, key), ag__prof_string(l->p, place.file), place.line,
+                       place.is_runtime};
     return number;
 }
 
@@ -114,10 +130,10 @@ int ag__prof_json(ag__prof *p, FILE *out) {
     fprintf(out, "],\"places\":[");
     for (uint32_t i = 0; i < l.count && !p->failed; i++) {
         fputs(i ? ",\n[" : "\n[", out);
-        ag__json_text(out, l.places[i].function ? p->strings[l.places[i].function] : "?");
+        ag__json_text(out, p->strings[l.places[i].function]);
         fputc(',', out);
         ag__json_text(out, p->strings[l.places[i].file]);
-        fprintf(out, ",%d]", l.places[i].line);
+        fprintf(out, ",%d,%d]", l.places[i].line, l.places[i].is_runtime);
     }
     fprintf(out, "]}\n");
     free(l.places);
