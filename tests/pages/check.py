@@ -72,7 +72,8 @@ class User(Browser):
         self.wait(f"aglet.current?.id === '{view}' && document.querySelector('{FULL[view]}')")
 
     def text(self, selector="#view"):
-        return self.js(f"document.querySelector('{selector}').innerText")
+        return self.js(f"(one => one.innerText ?? one.textContent)(document.querySelector("
+                       f"'{selector}'))")
 
     def count(self, selector):
         return self.js(f"document.querySelectorAll('{selector}').length")
@@ -113,7 +114,7 @@ def the_flame_graph_names_what_takes_time(user, _):
     user.hover("#crunch")
     tip = user.wait("!document.getElementById('tip').hidden && "
                     "document.getElementById('tip').innerText")
-    need(re.search(r"crunch_numbers\n.*program\.c:\d+\n.*\d s?, [\d.]+ % of all", tip), tip)
+    need(re.search(r"crunch_numbers\n.*program\.c:\d+\n[\d.]+ m?s, [\d.]+ % of all", tip), tip)
     user.click("#crunch")
     need(user.js(f"{frame}.clientWidth >= {width} - 2"), "the zoom is not there")
     need(user.js("document.querySelector('.frame.way').node.title") == "all")
@@ -244,21 +245,24 @@ def the_time_line_shows_what_ran(user, _):
         else:
             continue
         break
-    need(re.match(r"goroutine \d+  crunch_numbers\n.*program\.c:\d+\n.* on P [01]", tip), tip)
+    need(re.match(r"goroutine \d+ +crunch_numbers\n.*program\.c:\d+\n.* on P [01]", tip), tip)
     for kind in ("mousePressed", "mouseReleased"):
         user.mouse(kind, left + 110 + (width - 130) * part / 40, top + lane, button="left",
                    clickCount=1)
-    user.wait("/Goroutine \\d+\\ncrunch_numbers/.test("
-              "document.querySelector('.detail').innerText.replace(/.*×\\n/, ''))"
-              " || document.querySelector('.detail').innerText.includes('crunch_numbers')")
+    user.wait("document.querySelector('.detail').innerText.includes('crunch_numbers')")
+    user.click(".detail p button")
+    user.wait("/^goroutine \\d+ /.test(document.querySelector('.detail pre').textContent)")
+    user.key("Escape")
+    need(user.js("document.querySelector('.detail').hidden"))
 
 
 def the_histograms_count(user, _):
     user.see("latency")
     cards = user.js("[...document.querySelectorAll('.card h3')].map((one) => one.innerText)")
     need("job_duration_seconds" in cards and "aglet_sched_wait_seconds" in cards, str(cards))
-    count = ("Number([...document.querySelectorAll('.card')].find((one) => one.innerText.startsWith("
-             "'job_duration_seconds')).querySelector('.figure b').innerText.replace(/,/g, ''))")
+    count = ("Number([...document.querySelectorAll('.card')].find((one) => "
+             "one.innerText.startsWith('job_duration_seconds')).querySelector('.figure b')"
+             ".innerText.replace(/,/g, ''))")
     first = user.js(count)
     need(first > 0)
     user.wait(f"{count} > {first}")

@@ -155,7 +155,8 @@
     };
     if (!inverted) for (const child of zoomed === root ? root.children.values() : [zoomed])
       visit(child, new Set());
-    const rows = [...sums].filter(([, sum]) => sum.self > 0).sort((a, b) => b[1].self - a[1].self || b[1].total - a[1].total);
+    const rows = [...sums].filter(([, sum]) => sum.self > 0)
+      .sort((a, b) => b[1].self - a[1].self || b[1].total - a[1].total);
     top.hidden = !rows.length;
     top.tBodies[0].replaceChildren(...rows.slice(0, TOP).map(([title, sum]) => {
       const bar = aglet.make("div.bar");
@@ -234,7 +235,8 @@
   };
 
   const spanOptions = () => (name === "profile" ? [] : [["0", "all until now"]]).concat(
-    [["1", "the next second"], ["2", "the next 2 s"], ["5", "the next 5 s"], ["30", "the next 30 s"]]);
+    [["1", "the next second"], ["2", "the next 2 s"], ["5", "the next 5 s"],
+      ["30", "the next 30 s"]]);
 
   const choose = (chosen) => {
     name = chosen;
@@ -289,7 +291,8 @@
     chart.addEventListener("focusin", (event) => event.target.node && say(event.target.node));
     chart.addEventListener("keydown", onKey);
     const heads = [["", "Function"], [".number", "Self"], [".number", "Self %"],
-      [".number", "Total %"], [".wide-one", ""]].map(([kind, text]) => aglet.make(`th${kind}`, text));
+      [".number", "Total %"], [".wide-one", ""]]
+      .map(([kind, text]) => aglet.make(`th${kind}`, text));
     top = aglet.make("table.top", aglet.make("thead", aglet.make("tr", ...heads)),
       aglet.make("tbody"));
     top.hidden = true;

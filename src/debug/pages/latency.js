@@ -137,7 +137,8 @@
     for (const key of cards.keys()) if (!seen.has(key)) cards.delete(key);
     const elements = [...cards.values()];
     if (elements.length !== charts.children.length
-      || elements.some((card, i) => charts.children[i] !== card)) charts.replaceChildren(...elements);
+      || elements.some((card, i) => charts.children[i] !== card))
+      charts.replaceChildren(...elements);
     line.textContent = elements.length ? aglet.count(elements.length, "histogram")
       : "the program has no histogram";
   };

@@ -8,7 +8,8 @@
 (() => {
   const colour = aglet.colours();
   const LANE = 30, AXIS = 26, LABEL = 104, MARKS = 8, PAD = 8, OVERLAP_NS = 1e9, POLL_MS = 500;
-  let lanes = null, detailed = null, following = true, width_ns = 10e9, end_ns = 0, offset = 0, frozen = 0;
+  let lanes = null, detailed = null, following = true, width_ns = 10e9, end_ns = 0, offset = 0;
+  let frozen = 0;
   let words = "", chosen = null, hovered = null, timer = 0, mover = 0, frame = 0, running = false;
   let canvas, line, tools, table, detail, follow, box, rows = [];
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Every goroutine, below the one that started it; with a search. There may be 100,000 and more: they
-// come in portions, and only the rows in the window are elements.
+// Every goroutine, below the one that started it; with a search. There may be 100,000 and more:
+// they come in portions, and only the rows in the window are elements.
 "use strict";
 
 (() => {
@@ -95,7 +95,8 @@
       g.children && byTree && !matcher() ? (isOpen(g) ? "▾" : "▸") : "");
     const name = aglet.make("span.who", `${g.id}`, g.name ? ` “${g.name}”` : "");
     const kids = g.children && byTree ? ` +${aglet.number(g.size - (g.gone ? 0 : 1))}` : "";
-    const call = aglet.make("span.call", g.gone ? "(has ended)" : g.call, aglet.make("small", kids));
+    const call = aglet.make("span.call", g.gone ? "(has ended)" : g.call,
+      aglet.make("small", kids));
     row.style.top = `${i * ROW}px`;
     const left = aglet.make("span.left", twist, name, call);
     left.style.paddingLeft = `${Math.min(depth, 24) * 18}px`;
@@ -214,7 +215,10 @@
     search = aglet.searchBox("Search: number, name, function, state", words, (text) => {
       words = text;
       clearTimeout(later);
-      later = setTimeout(() => { box.scrollTop = 0; at = 0; layOut(); }, all.size > 20000 ? 150 : 0);
+      later = setTimeout(() => {
+        box.scrollTop = at = 0;
+        layOut();
+      }, all.size > 20000 ? 150 : 0);
     });
     line = aglet.make("p.note.line", "asking…");
     line.setAttribute("aria-live", "polite");

@@ -36,17 +36,21 @@
     return [x + dx * part, y + dy * part];
   };
 
-  // From the right side to the left one where there is room between; else straight.
-  const pathOf = (from, to) => {
+  // From the right side to the left one where there is room between; else straight. And where the
+  // middle of its label is, which is so wide.
+  const pathOf = (from, to, label) => {
     if (to.x >= from.x + from.w + 20 && !(from.ring && from.ring === to.ring)) {
       const [x1, y1] = [from.x + from.w, from.y + from.h / 2];
       const [x2, y2] = [to.x - 2, to.y + to.h / 2];
       const bend = Math.max(24, (x2 - x1) / 2);
-      // The label stands nearer to where it begins: many arrows may end at one place.
-      const at = 0.3, mix = (a, b, c, d) => a * (1 - at) ** 3 + 3 * b * at * (1 - at) ** 2
+      // The label stands on it, near to where it begins: many arrows may end at one place.
+      const mix = (at, a, b, c, d) => a * (1 - at) ** 3 + 3 * b * at * (1 - at) ** 2
         + 3 * c * at * at * (1 - at) + d * at ** 3;
-      return [`M${x1},${y1} C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2},${y2}`,
-        mix(x1, x1 + bend, x2 - bend, x2), mix(y1, y1, y2, y2)];
+      const xAt = (at) => mix(at, x1, x1 + bend, x2 - bend, x2);
+      let at = 0.2;
+      while (at < 0.5 && xAt(at) < x1 + label / 2 + 6) at += 0.02;
+      return [`M${x1},${y1} C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2},${y2}`, xAt(at),
+        mix(at, y1, y1, y2, y2)];
     }
     const middle = (node) => [node.x + node.w / 2, node.y + node.h / 2];
     const [x1, y1] = border(from, ...middle(to)), [x2, y2] = border(to, ...middle(from));
@@ -55,17 +59,15 @@
 
   const drawArrow = ({ from, to, kind, text, count }) => {
     const inRing = from.circle && from.circle === to.circle;
-    const [path, middle, y] = pathOf(from, to);
-    const arrow = aglet.svg("g", { class: `arrow ${kind}${inRing ? " circle" : ""}` },
-      aglet.svg("path", { d: path,
-        "marker-end": `url(#head-${inRing ? "circle" : kind})` }));
     // The number, unless the goroutines' box says the same.
     const node = from.kind ? to : from;
     const many = count > 1 && count !== node.count ? `× ${aglet.number(count)}` : "";
-    const label = [text, many].filter(Boolean).join(" ");
+    const label = [text, many].filter(Boolean).join(" "), width = label.length * 6 + 8;
+    const [path, x, y] = pathOf(from, to, width);
+    const arrow = aglet.svg("g", { class: `arrow ${kind}${inRing ? " circle" : ""}` },
+      aglet.svg("path", { d: path,
+        "marker-end": `url(#head-${inRing ? "circle" : kind})` }));
     if (label) {
-      const width = label.length * 6 + 8, end = from.x + from.w + width / 2 + 5;
-      const x = to.x > from.x + from.w ? Math.max(middle, end) : middle;
       arrow.append(aglet.svg("rect", { x: x - width / 2, y: y - 8, width, height: 16, rx: 4 }),
         aglet.svg("text", { x, y: y + 4, "text-anchor": "middle" }, label));
     }
@@ -329,7 +331,9 @@
 
   const hide = () => clearTimeout(timer);
 
-  aglet.view({ id: "waits", title: "Waits", show, update() {}, hide, redraw() { if (fitted) fit(); } });
+  const redraw = () => { if (fitted) fit(); };
+
+  aglet.view({ id: "waits", title: "Waits", show, update() {}, hide, redraw });
   aglet.key("r", "look again", () => ask(true), "waits");
   aglet.key("0", "fit into the window", fit, "waits");
   aglet.key("+", "larger", () => zoom(1.25), "waits");
