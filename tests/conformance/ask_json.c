@@ -108,6 +108,13 @@ static void starts(ag_wg *started, ag_chan(int) gate, ag_wg *all, int n) {
         ag_wg_go(all, receives, started, gate);
     }
 }
+/* Those who receive from it end. */
+static void ends(ag_chan(int) gate) {
+    ag_close(gate);
+    while (ag_count() > 1)
+        ag_yield();
+    ag_unref(gate);
+}
 static void waits_for(ag_wg *all) {
     ag_wg_wait(all);
 }
@@ -132,7 +139,7 @@ AG_TEST_RUN(goroutines_that_stand_at_the_same_place_are_one_node) {
     /* What is left out is counted. */
     ag_check_int(asked("/debug/waits?max=1", "\"left_out\":{\"nodes\":2,\"goroutines\":2}}"), 1);
     ag_check_int(asked("/debug/waits?each=1&max=10", "{\"count\":1,"), 10);
-    ag_close(gate);
+    ends(gate);
     ag_wg_wait(&all);
     ag_wg_wait(&waiter);
 }
@@ -149,7 +156,8 @@ AG_TEST_RUN(a_channel_has_no_owner_so_it_closes_no_circle) {
     ag_check_int(count(text, "\"has\":[],"), 1);
     free(text);
     ag_close(a);
-    ag_close(b);
+    ends(b);
+    ag_unref(a);
 }
 
 AG_TEST(outside_a_world_nobody_waits) {
@@ -183,7 +191,7 @@ AG_TEST_RUN(every_goroutine_is_a_line_in_the_order_of_numbers) {
     ag_check_int(count(text, "\"more\":1}"), 1);
     free(text);
     ag_check_int(asked("/debug/each?after=1000000000", "{\"rows\":[],"), 1);
-    ag_close(gate);
+    ends(gate);
 }
 
 /* --- Profiles and the time line. --- */
@@ -202,12 +210,14 @@ AG_TEST_RUN(profiles_are_stacks_of_places) {
     ag_check_int(asked("/debug/pprof/spawn?format=json", "[\"receives\",\""), 1);
     ag_check_int(asked("/debug/pprof/offcpu?format=json", "\"shown\":1,"), 1);
     ag_check_int(asked("/debug/pprof/mutex?format=json", "\"stacks\":["), 1);
-    ag_close(gate);
+    ends(gate);
 }
 
 static void runs_on(_Atomic bool *end) {
-    while (!*end)
+    while (!*end) {
         ag_yield();
+        ag_sleep(AG_MS);
+    }
 }
 
 AG_TEST_RUN(the_time_line_tells_what_ran_where) {
@@ -227,6 +237,47 @@ AG_TEST_RUN(the_time_line_tells_what_ran_where) {
     free(text);
     end = true;
     ag_wg_wait(&group);
+}
+
+static void is_short(ag_mutex *m, ag_chan(int) c, ag_wg *group) {
+    int got;
+    ag_mutex_lock(m);
+    ag_yield();
+    ag_mutex_unlock(m);
+    ag_try_send(c, 1);
+    ag_try_recv(c, &got);
+    ag_wg_done(group);
+}
+static void makes_short_ones(_Atomic bool *end, ag_chan(int) c) {
+    static ag_mutex m;
+    while (!*end) {
+        ag_wg group = {0};
+        ag_wg_add(&group, 8);
+        for (int i = 0; i < 8; i++)
+            ag_go_with((&(ag_go_opts){.name = "short"}), is_short, &m, c, &group);
+        ag_wg_wait(&group);
+    }
+}
+
+AG_TEST_RUN(answers_are_whole_while_goroutines_come_and_go) {
+    static const char *const targets[] = {"/debug/waits?each=0", "/debug/waits?each=1",
+                                          "/debug/each", "/debug/pprof/goroutine?format=json",
+                                          "/debug/trace?format=lanes&seconds=0"};
+    _Atomic bool end = false;
+    ag_chan(int) c = ag_make(int, 2);
+    ag_wg makers = {0};
+    for (int i = 0; i < 3; i++)
+        ag_wg_go(&makers, makes_short_ones, &end, c);
+    for (int i = 0; i < 50; i++) {
+        char *text = ask(targets[i % 5]);
+        size_t n = strlen(text);
+        ag_check(status_of == 200 && n > 3 && strcmp(text + n - 2, "}\n") == 0);
+        free(text);
+        ag_yield();
+    }
+    end = true;
+    ag_wg_wait(&makers);
+    ag_unref(c);
 }
 
 AG_TEST_RUN(questions_that_make_no_sense_are_refused) {
