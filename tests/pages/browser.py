@@ -52,8 +52,7 @@ class Browser:
                                  flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
-        self.call("Emulation.setDeviceMetricsOverride", width=self.size[0], height=self.size[1],
-                  deviceScaleFactor=1, mobile=False)
+        self.resize()
         self.set_dark(self.dark)
         return self
 
@@ -106,6 +105,10 @@ class Browser:
     def open(self, url):
         self.call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete'")
+
+    def resize(self, width=None, height=None):
+        self.call("Emulation.setDeviceMetricsOverride", width=width or self.size[0],
+                  height=height or self.size[1], deviceScaleFactor=1, mobile=False)
 
     def set_dark(self, dark):
         self.call("Emulation.setEmulatedMedia", features=[

@@ -58,11 +58,17 @@ class Program:
 
 
 class User(Browser):
-    """A browser at one program's pages."""
+    """A browser at a program's pages."""
 
-    def __init__(self, program, **options):
-        super().__init__(**options)
+    def begin(self, program):
+        """As if nothing had been before."""
+        self.open("about:blank")
         self.url = program.url
+        self.set_dark(False)
+        self.call("Storage.clearDataForOrigin", origin=self.url.partition("/debug")[0],
+                  storageTypes="all")
+        self.errors.clear()
+        self.requests.clear()
 
     def see(self, view):
         """Opens the view and waits until it has something to show."""
@@ -99,6 +105,16 @@ def every_view_opens(user, pictures):
             if pictures:
                 time.sleep(2.5)  # for figures that come with time
                 user.picture(pictures / f"{view}-{'dark' if dark else 'light'}.png")
+    for width in (480, 1920):
+        user.resize(width)
+        for view in VIEWS:
+            user.see(view)
+            need(user.js("document.documentElement.scrollWidth <= innerWidth"),
+                 f"{view} is wider than a window of {width}")
+            if pictures:
+                time.sleep(1.5)
+                user.picture(pictures / f"{view}-{width}.png")
+    user.resize()
     need(user.count("img") == 0 and "<img src=x" in user.js(
         "aglet.ask('each').then((text) => text)"), "text of the program became an element")
 
@@ -268,8 +284,11 @@ def the_histograms_count(user, _):
     user.wait(f"{count} > {first}")
     need(user.js("""(() => { const now = aglet.current; return [...document.querySelectorAll(
         '.card .figure')].every((one) => !/NaN|undefined|Infinity/.test(one.innerText)); })()"""))
+    # The last seconds are less than all.
     user.key("a")
-    user.wait(f"{count} < {first} || {count} > 0")
+    recent = user.js(count)
+    user.key("a")
+    need(recent < user.js(count), "the last seconds have all that ever was")
     need(user.wait("document.querySelectorAll('.card.small').length") == 3, "queues of 2 and all")
 
 
@@ -345,6 +364,7 @@ def everything_has_a_key(user, _):
         user.key(str(i + 1))
         user.wait(f"aglet.current.id === '{view}'")
     user.key("2")
+    user.wait("aglet.current.id === 'goroutines'")
     user.key("?")
     keys = user.wait("document.getElementById('keys').open && "
                      "document.getElementById('keys').innerText")
@@ -398,10 +418,10 @@ def compile_program(build, suite, to):
     need(done.returncode == 0, done.stderr.decode())
 
 
-def run(test, program, pictures):
-    with User(program) as user:
-        test(user, pictures)
-        user.has_no_complaint()
+def run(test, user, program, pictures):
+    user.begin(program)
+    test(user, pictures)
+    user.has_no_complaint()
 
 
 def main():
@@ -424,13 +444,15 @@ def main():
     passed = failed = 0
     try:
         compile_program(build, suite, folder / "program")
-        with Program(folder / "program") as few, Program(folder / "program", str(MANY)) as many:
+        with Program(folder / "program") as few, Program(folder / "program", str(MANY)) as many, \
+                User() as user:
             for test in TESTS:
                 if words and not any(word in test.__name__ for word in words):
                     continue
                 started = time.monotonic()
                 try:
-                    run(test, many if test is a_hundred_thousand_goroutines else few, pictures)
+                    program = many if test is a_hundred_thousand_goroutines else few
+                    run(test, user, program, pictures)
                     passed += 1
                     print(f"ok {test.__name__} ({time.monotonic() - started:.1f} s)")
                 except (AssertionError, OSError, ValueError, KeyError) as why:

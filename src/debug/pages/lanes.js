@@ -64,7 +64,8 @@ aglet.Lanes = class {
     this.first = until;
   }
 
-  // The slices that reach into [from, to].
+  // The slices that reach into [from, to]. They follow each other, so their beginnings are in
+  // order, too.
   static within(slices, from, to) {
     let lo = 0, hi = slices.length;
     while (lo < hi) {
@@ -73,7 +74,7 @@ aglet.Lanes = class {
       else hi = mid;
     }
     const found = [];
-    for (; lo < slices.length; lo++) if (slices[lo].from <= to) found.push(slices[lo]);
+    for (; lo < slices.length && slices[lo].from <= to; lo++) found.push(slices[lo]);
     return found;
   }
 
