@@ -9,6 +9,7 @@
  * of its two groups, or in one that mixes them; sums are what they were at some moment near.
  */
 #include "debug/ask.h"
+#include "debug/json.h"
 #include "sched/sched.h"
 #include <aglet/debug.h>
 #include <errno.h>
@@ -92,30 +93,16 @@ static int by_count(const void *a, const void *b) {
     return x->example < y->example ? -1 : x->example > y->example;
 }
 
-static void print_text(FILE *out, const char *text) {
-    fputc('"', out);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            fputc('\\', out);
-        if (c < ' ')
-            fprintf(out, "\\u%04x", c);
-        else
-            fputc(c, out);
-    }
-    fputc('"', out);
-}
-
 static void print_group(FILE *out, const struct group *g, int64_t now) {
     bool waits = g->state == AG__G_WAITING;
     fprintf(out, "{\"count\": %lld, \"state\": ", (long long)g->count);
-    print_text(out, waits ? ag__reason_name(g->reason) : ag__state_name(g->state));
+    ag__json_text(out, waits ? ag__reason_name(g->reason) : ag__state_name(g->state));
     fprintf(out, ", \"waits\": %s, \"call\": ", waits ? "true" : "false");
-    print_text(out, g->site->call);
+    ag__json_text(out, g->site->call);
     fprintf(out, ", \"by\": ");
-    print_text(out, g->site->func);
+    ag__json_text(out, g->site->func);
     fprintf(out, ", \"file\": ");
-    print_text(out, g->site->file);
+    ag__json_text(out, g->site->file);
     int64_t longest = g->since && now > g->since ? now - g->since : 0;
     fprintf(out, ", \"line\": %d, \"longest_ns\": %lld, \"example\": %lld}", g->site->line,
             (long long)longest, (long long)g->example);

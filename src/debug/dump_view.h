@@ -129,6 +129,8 @@ bool ag__wait_is_own(const ag__view *v);
 /* "channel 0x… (…)", without an end of the line. */
 void ag__wait_print(FILE *out, const ag__dump *d, const ag__view *v);
 void ag__dump_link(ag__dump *d); /* makes the edges */
+/* The edges of this key: *ret_first, and how many. */
+size_t ag__dump_edges(const ag__dump *d, int kind, uintptr_t key, const ag__edge **ret_first);
 
 /* dump_frame.c */
 /* "function(...)\n\tfile:line +0x12\n", or "" for one of ours, unless `always`. Signal handlers

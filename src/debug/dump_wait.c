@@ -190,8 +190,7 @@ void ag__dump_link(ag__dump *d) {
         qsort(d->edges, d->edge_count, sizeof *d->edges, by_key);
 }
 
-/* The edges of this key: *ret_first, and how many. */
-static size_t edges_of(const ag__dump *d, int kind, uintptr_t key, const ag__edge **ret_first) {
+size_t ag__dump_edges(const ag__dump *d, int kind, uintptr_t key, const ag__edge **ret_first) {
     size_t bounds[2];
     for (int side = 0; side < 2; side++) {
         ag__edge e = {key, (uint32_t)kind, side ? UINT32_MAX : 0};
@@ -225,7 +224,7 @@ static void print_goroutine(FILE *out, const ag__dump *d, int64_t id) {
 /* ": goroutine 7 [sleep], goroutine 8 [select], and 3 more" */
 static void print_members(FILE *out, const ag__dump *d, int kind, uintptr_t key) {
     const ag__edge *first;
-    size_t n = edges_of(d, kind, key, &first);
+    size_t n = ag__dump_edges(d, kind, key, &first);
     for (size_t i = 0; i < n && i < NAMED; i++) {
         fprintf(out, i == 0 ? ": " : ", ");
         print_goroutine(out, d, d->views[first[i].view].id);
@@ -236,7 +235,7 @@ static void print_members(FILE *out, const ag__dump *d, int kind, uintptr_t key)
 
 static size_t count_of(const ag__dump *d, int kind, const void *key) {
     const ag__edge *first;
-    return edges_of(d, kind, (uintptr_t)key, &first);
+    return ag__dump_edges(d, kind, (uintptr_t)key, &first);
 }
 
 static const char *plural(int64_t n) {

@@ -52,6 +52,8 @@ void ag__prof_note(ag__prof *p, const char *text);
 /* Writes p as a pprof file, or as text for people, and frees it. NULL is out of memory. Returns 0,
  * -ENOMEM, -EIO. */
 int ag__prof_end(ag__prof *p, bool as_text, FILE *out);
+int ag__prof_end_with(ag__prof *p, int (*write)(ag__prof *p, FILE *out), FILE *out);
+int ag__prof_json(ag__prof *p, FILE *out); /* for the pages; see prof_json.c */
 void ag__prof_free(ag__prof *p);
 
 /* Adds every goroutine that `wants` wants (NULL: all) to a profile of kind ag__prof_goroutine. */

@@ -4,8 +4,9 @@
  * `go tool pprof http://HOST/debug/pprof/heap` and what else knows Go's servers works.
  *
  *   ?seconds=N   what happens in the next N seconds: of the CPU profile how long, 30 if not given;
- * of the others what is there at the end less what was there at the beginning ?debug=1     as text;
- * of goroutines ?debug=2 is the dump
+ *                of the others what is there at the end less what was there at the beginning
+ *   ?debug=1     as text; of goroutines ?debug=2 is the dump
+ *   ?format=json for the pages; see prof_json.c
  *
  * An answer that takes time looks every now and then whether its client is still there. The CPU
  * profile is one for the process: who comes second is told so.
@@ -53,12 +54,18 @@ static int gather_span(const ag__question *q, const ag__prof_source *source, ag_
 static int answer(const ag__question *q, const ag__prof_source *source, int64_t seconds,
                   FILE *out) {
     int64_t debug = ag__question_number(q, "debug", 0);
+    const char *format = ag__question_text(q, "format");
+    bool as_json = format && strcmp(format, "json") == 0;
+    if (format && !as_json)
+        return -EINVAL;
     ag__prof *p = ag__prof_new(source->kind);
     if (!p)
         return -ENOMEM;
     int r = seconds > 0 ? gather_span(q, source, p, seconds) : source->gather(p, 1);
+    if (r == 0 && as_json)
+        ag__question_set_type(q, "application/json");
     if (r == 0)
-        return ag__prof_end(p, debug > 0, out);
+        return as_json ? ag__prof_end_with(p, ag__prof_json, out) : ag__prof_end(p, debug > 0, out);
     ag__prof_free(p);
     return r;
 }

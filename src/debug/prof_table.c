@@ -250,10 +250,14 @@ void ag__prof_note(ag__prof *p, const char *text) {
         p->notes[p->note_count++] = ag__prof_string(p, text);
 }
 
-int ag__prof_end(ag__prof *p, bool as_text, FILE *out) {
+int ag__prof_end_with(ag__prof *p, int (*write)(ag__prof *p, FILE *out), FILE *out) {
     if (!p)
         return -ENOMEM;
-    int r = p->failed ? -ENOMEM : as_text ? ag__prof_text(p, out) : ag__prof_write(p, out);
+    int r = p->failed ? -ENOMEM : write(p, out);
     ag__prof_free(p);
     return r;
+}
+
+int ag__prof_end(ag__prof *p, bool as_text, FILE *out) {
+    return ag__prof_end_with(p, as_text ? ag__prof_text : ag__prof_write, out);
 }

@@ -97,7 +97,7 @@ static void note_self(void) {
     ag__leave(m);
 }
 
-static int start(ag__teller *(*teller)(FILE *), FILE *out) {
+int ag__trace_start(ag__teller *(*teller)(FILE *), FILE *out) {
     int r = ag__foreign_prepare();
     if (r != 0)
         return r;
@@ -138,10 +138,10 @@ static void end(void) {
 }
 
 int ag_trace_start(FILE *out) {
-    return start(ag__tell_go, out);
+    return ag__trace_start(ag__tell_go, out);
 }
 int ag_trace_start_json(FILE *out) {
-    return start(ag__tell_json, out);
+    return ag__trace_start(ag__tell_json, out);
 }
 
 int ag_trace_stop(void) {
@@ -164,7 +164,7 @@ void ag__trace_world_ends(void) {
 
 /* --- The flight recorder. --- */
 
-static int snapshot(ag__teller *(*teller)(FILE *), FILE *out) {
+int ag__trace_snapshot(ag__teller *(*teller)(FILE *), FILE *out, int64_t since) {
     ag__noted_list list = {.since = atomic_load(&world_since)};
     int r = ag__probe_snapshot(ag__noted_take, &list);
     int64_t now = ag__os_now();
@@ -178,6 +178,7 @@ static int snapshot(ag__teller *(*teller)(FILE *), FILE *out) {
     }
     ag__noted_sort(&list);
     ag__noted_find_gaps(&list);
+    t->since = since;
     t->begin(t);
     tell_all(&list, &story);
     bool failed = list.failed || story.failed || t->failed;
@@ -189,10 +190,10 @@ static int snapshot(ag__teller *(*teller)(FILE *), FILE *out) {
 }
 
 int ag_trace_snapshot(FILE *out) {
-    return snapshot(ag__tell_go, out);
+    return ag__trace_snapshot(ag__tell_go, out, INT64_MIN);
 }
 int ag_trace_snapshot_json(FILE *out) {
-    return snapshot(ag__tell_json, out);
+    return ag__trace_snapshot(ag__tell_json, out, INT64_MIN);
 }
 
 void ag__trace_at_end(void) {

@@ -112,7 +112,8 @@ typedef struct ag__tell {
 typedef struct ag__teller ag__teller;
 struct ag__teller {
     FILE *out;
-    bool failed; /* out of memory */
+    bool failed;   /* out of memory */
+    int64_t since; /* what ended before may be left out */
     struct ag__story *story;
     void (*begin)(ag__teller *t);
     void (*step)(ag__teller *t, const ag__tell *s);
@@ -147,12 +148,17 @@ void ag__story_done(ag__story *s, int64_t when);
 /* NULL: out of memory. */
 ag__teller *ag__tell_json(FILE *out);
 ag__teller *ag__tell_go(FILE *out);
+ag__teller *ag__tell_lanes(FILE *out); /* for the pages; see trace_lanes.c */
 
 /* What goroutine g is called: its function. */
 const char *ag__trace_name(const ag__trace_go *g);
 
 /* Of the last trace: how many events did not fit. */
 extern _Atomic int64_t ag__trace_repairs AG__HIDDEN;
+
+/* As the public functions, with any teller. */
+int ag__trace_start(ag__teller *(*teller)(FILE *), FILE *out);
+int ag__trace_snapshot(ag__teller *(*teller)(FILE *), FILE *out, int64_t since);
 
 /* --- For others. --- */
 

@@ -32,10 +32,13 @@ static bool wait_for(const ag__question *q, int64_t ns) {
     }
 }
 
-static int record(const ag__question *q, FILE *file, bool json, int64_t seconds) {
+typedef ag__teller *(*teller_fn)(FILE *out);
+
+static int record(const ag__question *q, FILE *file, teller_fn teller, int64_t seconds) {
+    int64_t since = ag__question_number(q, "since", INT64_MIN);
     if (seconds == 0)
-        return json ? ag_trace_snapshot_json(file) : ag_trace_snapshot(file);
-    int r = json ? ag_trace_start_json(file) : ag_trace_start(file);
+        return ag__trace_snapshot(teller, file, since);
+    int r = ag__trace_start(teller, file);
     if (r != 0)
         return r;
     bool whole = wait_for(q, seconds * 1000000000);
@@ -46,14 +49,15 @@ static int record(const ag__question *q, FILE *file, bool json, int64_t seconds)
     return r == -ENOBUFS ? 0 : r;
 }
 
-static int answer(const ag__question *q, FILE *out, bool json) {
+static int answer(const ag__question *q, FILE *out, teller_fn teller) {
     int64_t seconds = ag__question_number(q, "seconds", 1);
+    (void)ag__question_number(q, "since", 0);
     if (ag__question_is_given_up(q) || seconds < 0 || seconds > SECONDS_MAX)
         return -EINVAL;
     FILE *file = tmpfile();
     if (!file)
         return -ENOMEM;
-    int r = record(q, file, json, seconds);
+    int r = record(q, file, teller, seconds);
     if (r == 0)
         r = copy(file, out);
     fclose(file);
@@ -61,15 +65,24 @@ static int answer(const ag__question *q, FILE *out, bool json) {
 }
 
 int ag__ask_pprof_trace(const ag__question *q, FILE *out) {
-    return answer(q, out, false);
+    return answer(q, out, ag__tell_go);
 }
 
 int ag__ask_trace(const ag__question *q, FILE *out) {
+    static const struct {
+        const char *name;
+        teller_fn teller;
+        const char *type;
+    } formats[] = {{"json", ag__tell_json, NULL},
+                   {"lanes", ag__tell_lanes, NULL},
+                   {"go", ag__tell_go, "application/octet-stream"}};
     const char *format = ag__question_text(q, "format");
-    bool json = !format || strcmp(format, "json") == 0;
-    if (!json && strcmp(format, "go") != 0)
-        return -EINVAL;
-    if (!json)
-        ag__question_set_type(q, "application/octet-stream");
-    return answer(q, out, json);
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        if (format ? strcmp(format, formats[i].name) != 0 : i > 0)
+            continue;
+        if (formats[i].type)
+            ag__question_set_type(q, formats[i].type);
+        return answer(q, out, formats[i].teller);
+    }
+    return -EINVAL;
 }

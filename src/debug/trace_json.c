@@ -11,6 +11,7 @@
  * A slice is written when it ends, so events are not in the order of their times; the format does
  * not ask for that.
  */
+#include "debug/json.h"
 #include "debug/trace.h"
 #include <stdlib.h>
 
@@ -25,32 +26,6 @@ struct json {
     uint8_t named[(1024 + 7) / 8]; /* processors whose lane has a name */
 };
 
-/* How many bytes the character at c has in UTF-8; 0: it is none. */
-static int utf8(const unsigned char *c) {
-    int n = *c < 0x80 ? 1 : *c >= 0xc2 && *c < 0xe0 ? 2 : *c >= 0xe0 && *c < 0xf0 ? 3 : 0;
-    for (int i = 1; i < n; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    return n == 3 && ((*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] > 0x9f)) ? 0 : n;
-}
-
-static void put_text(FILE *out, const char *text) {
-    fputc('"', out);
-    for (const unsigned char *c = (const unsigned char *)text; *c;) {
-        int n = utf8(c);
-        if (*c == '"' || *c == '\\')
-            fprintf(out, "\\%c", *c);
-        else if (*c < 0x20 || *c == 0x7f)
-            fprintf(out, "\\u%04x", *c);
-        else if (n == 0)
-            fputc('?', out);
-        else
-            fwrite(c, 1, (size_t)n, out);
-        c += n ? n : 1;
-    }
-    fputc('"', out);
-}
-
 static double us(struct json *j, int64_t when) {
     return (double)(when - j->origin) / 1000;
 }
@@ -63,7 +38,7 @@ static FILE *begin(struct json *j, const char *phase, const char *name, int grou
             "%s\n{\"ph\":\"%s\",\"pid\":%d,\"tid\":%lld,\"ts\":%.3f,\"name\":", j->comma ? "," : "",
             phase, group, (long long)lane, us(j, when));
     j->comma = true;
-    put_text(out, name);
+    ag__json_text(out, name);
     return out;
 }
 
@@ -73,7 +48,7 @@ static void name_lane(struct json *j, int group, int64_t lane, const char *what,
     snprintf(text, sizeof text, fmt, number);
     FILE *out = begin(j, "M", what, group, lane, j->origin);
     fprintf(out, ",\"args\":{\"name\":");
-    put_text(out, text);
+    ag__json_text(out, text);
     fprintf(out, "}}");
 }
 
@@ -109,7 +84,7 @@ static void ran(struct json *j, const ag__tell *s, const char *end) {
     if (s->x && s->kind == AG__TELL_GO_STOP)
         fprintf(out, ",\"object\":\"0x%llx\"", (unsigned long long)s->x);
     if (g->site)
-        fprintf(out, ",\"line\":%d,\"file\":", g->site->line), put_text(out, g->site->file);
+        fprintf(out, ",\"line\":%d,\"file\":", g->site->line), ag__json_text(out, g->site->file);
     fprintf(out, "}}");
 }
 

@@ -231,6 +231,34 @@ def curl_is_a_client():
         need(curl(program.socket, "/debug/list", "-X", "POST", "-d", "x")[0] == 405, "status")
 
 
+def what_the_pages_ask_for_is_json():
+    with Program() as program:
+        def get(path):
+            return json.loads(run("get", program.pid, path)[1])
+
+        waits = get("/debug/waits?each=0")
+        need(max(node["count"] for node in waits["nodes"]) == 10 and waits["circles"] == 0, waits)
+        need([one["kind"] for one in waits["objects"]] == ["channel"], waits)
+        node = waits["nodes"][waits["waits"][0][0]]
+        need(node["stack"][0][0] == "waits" and waits["waits"] == [[
+            waits["nodes"].index(node), 0, 10, "receive"]], waits)
+        each = get("/debug/each")
+        need([row[0] for row in each["rows"]] == list(range(1, 12)) and each["more"] == 0, each)
+        call, by, path, line = each["sites"][each["rows"][5][2]]
+        need(call == "waits" and by == "app" and path.endswith("program.c") and line > 20, each)
+        need(each["states"][each["rows"][5][3]] == ["chan receive", True], each)
+        profile = get("/debug/pprof/goroutine?format=json")
+        # Ways through the runtime may differ, so they may be more than one stack.
+        need(sum(values[0] for values, places, state in profile["stacks"]
+                 if state == "chan receive" and
+                 "waits" in [profile["places"][i][0] for i in places]) == 10, profile)
+        for name in ("offcpu", "spawn", "block", "mutex", "threadcreate"):
+            need(get(f"/debug/pprof/{name}?format=json")["profile"] == name, name)
+        lanes = get("/debug/trace?format=lanes&seconds=0")
+        need(all(len(one) == (6 if one[0] == 1 else 7) for one in lanes["lanes"]), lanes)
+        need(lanes["now"] >= lanes["base"] and not lanes["cut"], lanes)
+
+
 def groups_and_processors_are_json():
     with Program() as program:
         groups = json.loads(run("get", program.pid, "/debug/groups")[1])
@@ -406,7 +434,8 @@ def the_web_asks_for_the_token():
 
 
 TESTS = [the_web_answers_alike_from_both_servers, the_web_answers_this_machine_alone,
-         the_web_asks_for_the_token, groups_and_processors_are_json, top_prints_groups,
+         the_web_asks_for_the_token, groups_and_processors_are_json,
+         what_the_pages_ask_for_is_json, top_prints_groups,
          top_draws_on_a_terminal_and_listens_to_keys,
          ps_lists_a_program_with_its_goroutines, ps_tells_of_programs_without_a_socket,
          ps_clears_away_what_killed_programs_left, the_socket_goes_with_the_program,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What all views share: asking the program, the clock, the theme, keys. A view is a file that calls
-// aglet.view({id, title, show(place), update(data)}): show builds its elements, update is called
-// with {stats, procs, groups} after each look. Everything is put into the page as text, never as
-// HTML.
+// aglet.view({id, title, show(place), update(data), hide(), redraw()}): show builds its elements,
+// update is called with {stats, procs, groups} after each look; the others may be left out: hide
+// before another view comes, redraw when the colours have changed. Everything is put into the page
+// as text, never as HTML.
 "use strict";
 
 const aglet = {
@@ -11,7 +12,7 @@ const aglet = {
   now: null,       // the last look with its groups
   paused: false,
   current: null,
-  keys: [],        // [key, what it does, function]
+  keys: [],        // {key, about, fn, view}; view: where it works, undefined: everywhere
 };
 
 aglet.view = (view) => aglet.views.push(view);
@@ -39,6 +40,7 @@ aglet.bytes = (value) => {
   for (; value >= 1024 && unit + 1 < units.length; unit++) value /= 1024;
   return `${value.toFixed(value < 10 && unit ? 1 : 0)} ${units[unit]}`;
 };
+// A wait, in words that are as exact as people want; "" for none.
 aglet.time = (ns) => {
   const s = ns / 1e9;
   if (!ns) return "";
@@ -96,6 +98,8 @@ aglet.go = () => {
     else link.removeAttribute("aria-current");
   }
   if (view === aglet.current) return;
+  aglet.current?.hide?.();
+  aglet.tip(null);
   aglet.current = view;
   const place = document.getElementById("view");
   place.replaceChildren();
@@ -109,33 +113,51 @@ aglet.pause = () => {
   if (aglet.paused) aglet.say("paused");
 };
 
+aglet.isDark = () => {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+};
+
+// The theme is another one, or may be.
+aglet.themed = () => {
+  document.getElementById("theme").textContent = aglet.isDark() ? "Light" : "Dark";
+  aglet.current?.redraw?.();
+};
+
 aglet.theme = () => {
-  const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === "dark"
-    : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.theme = dark ? "light" : "dark";
-  try { localStorage.setItem("aglet-theme", root.dataset.theme); } catch { /* not kept */ }
+  const theme = aglet.isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  try { localStorage.setItem("aglet-theme", theme); } catch { /* not kept */ }
+  aglet.themed();
 };
 
 aglet.help = () => {
   const dialog = document.getElementById("keys");
   if (dialog.open) return dialog.close();
-  const rows = aglet.keys.map(([key, about]) =>
-    aglet.make("tr", aglet.make("td", aglet.make("kbd", key)), aglet.make("td", about)));
-  dialog.replaceChildren(aglet.make("table", aglet.make("tbody", ...rows)));
+  const table = (keys) => aglet.make("table", aglet.make("tbody", ...keys.map(({ key, about }) =>
+    aglet.make("tr", aglet.make("td", aglet.make("kbd", key === " " ? "Space" : key)),
+      aglet.make("td", about)))));
+  const here = aglet.keys.filter((one) => one.view === aglet.current.id);
+  const parts = [aglet.make("h2", "Everywhere"), table(aglet.keys.filter((one) => !one.view))];
+  if (here.length) parts.unshift(aglet.make("h2", aglet.current.title), table(here));
+  dialog.replaceChildren(...parts);
   dialog.showModal();
 };
 
-aglet.key = (key, about, fn) => aglet.keys.push([key, about, fn]);
+// What a key does; in one view, or everywhere.
+aglet.key = (key, about, fn, view) => aglet.keys.push({ key, about, fn, view });
 
 aglet.onKey = (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target instanceof HTMLInputElement) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  const dialog = document.getElementById("keys");
+  if (dialog.open && event.key !== "?") return;
+  if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox") {
     if (event.key === "Escape") event.target.blur();
     return;
   }
-  const found = aglet.keys.find(([key]) => key === event.key);
-  if (!found) return;
+  const found = aglet.keys.find((one) => one.key === event.key && one.view === aglet.current.id)
+    || aglet.keys.find((one) => one.key === event.key && !one.view);
+  if (!found || (event.key === " " && event.target.tagName === "BUTTON")) return;
   event.preventDefault();
-  found[2]();
+  found.fn();
 };

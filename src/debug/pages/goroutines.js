@@ -103,18 +103,19 @@
   };
 
   const move = (by) => {
-    if (aglet.current.id !== "goroutines") return;
     const rows = [...body.rows].filter((row) => row.dataset.key);
     const at = rows.indexOf(document.activeElement);
     rows[Math.max(0, Math.min(rows.length - 1, at + by))]?.focus();
   };
 
   aglet.view({ id: "goroutines", title: "Goroutines", show, update });
-  aglet.key("/", "search goroutines", () => {
-    location.hash = "goroutines";
-    aglet.go();
-    search.focus();
+  aglet.key("/", "search", () => {
+    if (!document.querySelector("#view input[type=search]")) {
+      location.hash = "goroutines";
+      aglet.go();
+    }
+    document.querySelector("#view input[type=search]").focus();
   });
-  aglet.key("j", "next group", () => move(1));
-  aglet.key("k", "group before", () => move(-1));
+  aglet.key("j", "next group", () => move(1), "goroutines");
+  aglet.key("k", "group before", () => move(-1), "goroutines");
 })();

@@ -47,7 +47,8 @@
     places = [...tiles, ...rates].map(([name]) => tile(name));
     const elements = places.map((one) => one.element);
     const heads = [["", "P"], [".number", "Runs goroutine"], [".number", "Switches/s"],
-      [".number", "Queued"], ["", ""]].map(([kind, name]) => aglet.make(`th${kind}`, name));
+      [".number", "Queued"], [".wide-one", ""]]
+      .map(([kind, name]) => aglet.make(`th${kind}`, name));
     table = aglet.make("tbody");
     place.append(
       aglet.make("h2", "Now"), aglet.make("div.tiles", ...elements.slice(0, tiles.length)),

@@ -10,15 +10,23 @@
     link.href = `#${view.id}`;
     link.title = String(i + 1);
     document.getElementById("views").append(link);
-    aglet.keys.splice(i, 0, [String(i + 1), view.title, () => { location.hash = view.id; }]);
+    aglet.key(String(i + 1), view.title, () => { location.hash = view.id; });
   });
   aglet.key("p", "pause, go on", aglet.pause);
   aglet.key("t", "dark or light", aglet.theme);
   aglet.key("?", "these keys", aglet.help);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", aglet.themed);
   for (const id of ["pause", "theme", "help"])
     document.getElementById(id).addEventListener("click", aglet[id]);
   addEventListener("hashchange", aglet.go);
   addEventListener("keydown", aglet.onKey);
+  addEventListener("resize", () => aglet.current.redraw?.());
+  // Not a link to a view: hashes are views here.
+  document.getElementById("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    document.getElementById("view").focus();
+  });
   aglet.go();
+  aglet.themed();
   aglet.tick();
 })();

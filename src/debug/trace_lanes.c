@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace_lanes.c - the story for the page that draws it: what ran on which processor, in an array
+ * of arrays of numbers, small enough to be sent again every second.
+ *
+ *     {"lanes": [
+ *      [0, processor, from, length, goroutine, site, word],   it ran there, until `word`
+ *      [0, processor, from, length, 0, -steps, word],         others in turn, nobody knows who
+ *      [1, processor, when, word, number, goroutine],         a mark
+ *      [2, thread, from, length, goroutine, site, word],      it ran on without a processor
+ *      ...],
+ *      "base": T, "now": T, "cut": false, "sites": [["worker", "a.c", 12], ...], "words": [...]}
+ *
+ * Times are nanoseconds since `base`, which is a time of the clock of /debug/stats. A word of -1:
+ * it goes on. Of what ended before `since` nothing is told, and after EVENTS_MAX it is cut.
+ */
+#include "debug/json.h"
+#include "debug/trace.h"
+#include <stdlib.h>
+
+enum { EVENTS_MAX = 200000, WORDS_MAX = 256 };
+enum { RAN, MARK, RAN_OUTSIDE };
+enum { GOES_ON = -1 };
+
+struct lanes {
+    ag__teller teller;
+    bool comma, has_base;
+    int64_t base;
+    int events;
+    const struct ag__site **sites;
+    int site_count, site_room, last_site;
+    const char *words[WORDS_MAX]; /* constants */
+    int word_count;
+};
+
+/* The number of a site; 0 is no site. */
+static int site_of(struct lanes *l, const struct ag__site *site) {
+    if (!site)
+        return 0;
+    if (l->site_count && l->sites[l->last_site] == site)
+        return l->last_site + 1;
+    int i = 0;
+    while (i < l->site_count && l->sites[i] != site)
+        i++;
+    if (i == l->site_room) {
+        int room = l->site_room ? 2 * l->site_room : 64;
+        const struct ag__site **more = realloc(l->sites, (size_t)room * sizeof *more);
+        if (!more) {
+            l->teller.failed = true;
+            return 0;
+        }
+        l->sites = more;
+        l->site_room = room;
+    }
+    if (i == l->site_count)
+        l->sites[l->site_count++] = site;
+    l->last_site = i;
+    return i + 1;
+}
+
+static int word_of(struct lanes *l, const char *word) {
+    int i = 0;
+    while (i < l->word_count && l->words[i] != word)
+        i++;
+    if (i == l->word_count && l->word_count < WORDS_MAX)
+        l->words[l->word_count++] = word;
+    return i < WORDS_MAX ? i : 0;
+}
+
+/* Whether something that ended then is told of. */
+static bool is_wanted(struct lanes *l, int64_t until) {
+    return until >= l->teller.since && l->events < EVENTS_MAX;
+}
+
+static FILE *begin(struct lanes *l, int kind, int lane, int64_t when) {
+    FILE *out = l->teller.out;
+    if (!l->has_base) {
+        l->has_base = true;
+        l->base = when;
+    }
+    fprintf(out, "%s[%d,%d,%lld", l->comma ? ",\n" : "\n", kind, lane, (long long)(when - l->base));
+    l->comma = true;
+    l->events++;
+    return out;
+}
+
+static void ran(struct lanes *l, const ag__tell *s, int word) {
+    const ag__trace_go *g = s->g;
+    if (!is_wanted(l, s->when))
+        return;
+    bool in_turn = g->id >= AG__TURNS;
+    FILE *out = begin(l, RAN, s->p, g->since);
+    fprintf(out, ",%lld,%lld,%lld,%d]", (long long)(s->when - g->since),
+            in_turn ? 0ll : (long long)g->id,
+            in_turn ? -(long long)g->steps : (long long)site_of(l, g->site), word);
+}
+
+static void mark(struct lanes *l, const ag__tell *s, const char *word, int64_t number) {
+    if (s->p < 0 || !is_wanted(l, s->when))
+        return;
+    int number_of_word = word_of(l, word);
+    fprintf(begin(l, MARK, s->p, s->when), ",%d,%lld,%lld]", number_of_word, (long long)number,
+            s->g ? (long long)s->g->id : 0ll);
+}
+
+static void taken(struct lanes *l, const ag__tell *s) {
+    static const char *const names[] = {"hand on", "hand on: hog", "hand on: blocked",
+                                        "hand on: ag_blocking"};
+    ran(l, s, word_of(l, names[s->detail & 3]));
+    mark(l, s, names[s->detail & 3], s->other->tid);
+}
+
+static void ran_outside(struct lanes *l, const ag__tell *s, int word) {
+    const ag__trace_thread *t = s->thread;
+    int64_t until = t->p >= 0 ? t->since : s->when;
+    if (!is_wanted(l, until))
+        return;
+    fprintf(begin(l, RAN_OUTSIDE, t->tid, t->out_since), ",%lld,%lld,%d,%d]",
+            (long long)(until - t->out_since), (long long)s->g->id, site_of(l, s->g->site), word);
+}
+
+static void step(ag__teller *t, const ag__tell *s) {
+    struct lanes *l = (struct lanes *)t;
+    switch (s->kind) {
+    case AG__TELL_PROC_TAKEN:
+        taken(l, s);
+        return;
+    case AG__TELL_GO_STOP:
+        ran(l, s,
+            word_of(l, s->detail == AG__WAIT_NONE ? "not recorded" : ag__reason_name(s->detail)));
+        return;
+    case AG__TELL_GO_END:
+        ran(l, s, word_of(l, "end"));
+        return;
+    case AG__TELL_GO_BACK:
+        ran_outside(l, s, word_of(l, "back"));
+        return;
+    case AG__TELL_MARK:
+        mark(l, s, ag__event_name(s->detail), s->detail == AG__EV_STEAL ? (int64_t)s->x : s->n);
+        return;
+    default:
+        return;
+    }
+}
+
+/* What goes on when it ends is told up to there. */
+static void finish(struct lanes *l, int64_t when, ag__story *story) {
+    for (size_t i = 0; story->threads && i < story->thread_room; i++) {
+        ag__trace_thread *t = &story->threads[i];
+        ag__tell s = {.when = when, .p = t->p, .thread = t};
+        for (size_t k = 0; t->tid && t->g && k < story->go_room; k++)
+            if (story->gos[k].id == t->g)
+                s.g = &story->gos[k];
+        if (s.g && t->out)
+            ran_outside(l, &s, GOES_ON);
+        else if (s.g)
+            ran(l, &s, GOES_ON);
+    }
+}
+
+static void stop(ag__teller *t, int64_t when, ag__story *story) {
+    struct lanes *l = (struct lanes *)t;
+    FILE *out = t->out;
+    bool cut = l->events >= EVENTS_MAX;
+    finish(l, when, story);
+    fprintf(out, "],\n\"base\":%lld,\"now\":%lld,\"cut\":%s,\"sites\":[", (long long)l->base,
+            (long long)when, cut ? "true" : "false");
+    for (int i = 0; i < l->site_count; i++) {
+        fputs(i ? ",[" : "[", out);
+        ag__json_text(out, l->sites[i]->call);
+        fputc(',', out);
+        ag__json_text(out, l->sites[i]->file);
+        fprintf(out, ",%d]", l->sites[i]->line);
+    }
+    fputs("],\"words\":[", out);
+    for (int i = 0; i < l->word_count; i++) {
+        fputs(i ? "," : "", out);
+        ag__json_text(out, l->words[i]);
+    }
+    fputs("]}\n", out);
+    free(l->sites);
+    free(l);
+}
+
+static void head(ag__teller *t) {
+    fputs("{\"lanes\":[", t->out);
+}
+
+ag__teller *ag__tell_lanes(FILE *out) {
+    struct lanes *l = calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->teller =
+        (ag__teller){.out = out, .since = INT64_MIN, .begin = head, .step = step, .stop = stop};
+    return &l->teller;
+}
