@@ -131,6 +131,79 @@ AG_TEST_RUN(a_dump_shows_everybody) {
     ag_unref(c);
 }
 
+static ag_mutex mutex_taken, mutex_free;
+static ag_rwmutex rw_taken;
+static ag_cond condition;
+static ag_sem no_seats = AG_SEM_INIT(0);
+static ag_wg open_group = AG_WG_INIT;
+
+static KEPT void waits_for_mutex(void) {
+    ag_mutex_lock(&mutex_taken);
+    STAYS;
+}
+static KEPT void waits_to_read(void) {
+    ag_rwmutex_rlock(&rw_taken);
+    STAYS;
+}
+static KEPT void waits_to_write(void) {
+    ag_rwmutex_lock(&rw_taken);
+    STAYS;
+}
+static KEPT void waits_for_news(void) {
+    ag_mutex_lock(&mutex_free);
+    ag_cond_wait(&condition, &mutex_free);
+    STAYS;
+}
+static KEPT void waits_for_seat(void) {
+    ag_sem_acquire(&no_seats, 1);
+    STAYS;
+}
+static KEPT void waits_for_group(void) {
+    ag_wg_wait(&open_group);
+    STAYS;
+}
+static KEPT void waits_for_time(void) {
+    ag_sleep(AG_MIN);
+    STAYS;
+}
+static KEPT void waits_to_receive(void) {
+    ag_chan(int) nil = NULL;
+    ag_recv(nil, NULL);
+    STAYS;
+}
+static KEPT void waits_for_any(void) {
+    ag_chan(int) nil = NULL;
+    ag_select(AG_RECV(nil, NULL));
+    STAYS;
+}
+
+/* No frame of the runtime's inside is in the way. */
+static void check_first_frame(int64_t id) {
+    until_waits(id);
+    char *text = dump_text(id), *frame = strstr(text, "(...)\n");
+    while (frame && frame > text && frame[-1] != '\n')
+        frame--;
+    if (!frame || (strncmp(frame, "ag_", 3) != 0 && strncmp(frame, "waits_", 6) != 0) ||
+        strncmp(frame, "ag__", 4) == 0)
+        ag_fail("the first frame is neither the program's nor what it called:\n%s", text);
+    free(text);
+}
+
+AG_TEST_RUN(the_first_frame_is_what_the_program_called) {
+    ag_mutex_lock(&mutex_taken);
+    ag_rwmutex_lock(&rw_taken);
+    ag_wg_add(&open_group, 1);
+    check_first_frame(ag_go(waits_for_mutex));
+    check_first_frame(ag_go(waits_to_read));
+    check_first_frame(ag_go(waits_to_write));
+    check_first_frame(ag_go(waits_for_news));
+    check_first_frame(ag_go(waits_for_seat));
+    check_first_frame(ag_go(waits_for_group));
+    check_first_frame(ag_go(waits_for_time));
+    check_first_frame(ag_go(waits_to_receive));
+    check_first_frame(ag_go(waits_for_any));
+}
+
 AG_TEST_RUN(one_that_does_not_exist_is_not_dumped) {
     FILE *out = fopen("/dev/null", "w");
     ag_check_int(ag_dump_goroutine(out, 123456789), -ESRCH);
