@@ -15,7 +15,10 @@ void ag__frame_text(ag__text *t, uintptr_t pc, bool is_return, bool always) {
     int known = ag__symbol(pc, is_return, &symbol);
     if (!always && known == 0 && ag__is_runtime_frame(&symbol, pc, is_return))
         return;
-    ag__put(t, known == 0 ? symbol.name : "?");
+    if (known == 0)
+        ag__put_some(t, symbol.name, (size_t)ag__symbol_length(symbol.name));
+    else
+        ag__put(t, "?");
     ag__put(t, "(...)\n\t");
     if (ag__line(pc, is_return, &line) == 0) {
         ag__put(t, line.dir ? line.dir : "");

@@ -36,7 +36,8 @@ void ag__trail_print(FILE *out, ag__dump *d, const ag__trail *trail) {
         const ag__pending p = {(ag__fn)words[0], (const struct ag__site *)words[1]};
         const char *name = ag__pending_name(&p);
         if (name)
-            fprintf(out, "deferred: %s at %s:%d\n", name, p.site->file, p.site->line);
+            fprintf(out, "deferred: %.*s at %s:%d\n", ag__symbol_length(name), name, p.site->file,
+                    p.site->line);
     }
     if (trail->pending == AG__DEFERS)
         fprintf(out, "deferred: perhaps more\n");

@@ -20,6 +20,12 @@ static inline void ag__put(ag__text *t, const char *more) {
     t->buf[t->n] = 0;
 }
 
+static inline void ag__put_some(ag__text *t, const char *more, size_t bytes) {
+    for (size_t i = 0; i < bytes && t->n + 1 < t->size; i++)
+        t->buf[t->n++] = more[i];
+    t->buf[t->n] = 0;
+}
+
 static inline void ag__put_base(ag__text *t, uint64_t x, unsigned base) {
     char digits[24];
     int i = (int)sizeof digits;

@@ -58,7 +58,7 @@ bool ag__is_runtime_frame(const ag__symbol_info *symbol, uintptr_t pc, bool is_r
     };
     if (strncmp(symbol->name, "ag__", 4) == 0)
         return true;
-    size_t n = strcspn(symbol->name, ".");
+    size_t n = (size_t)ag__symbol_length(symbol->name);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == n && strncmp(symbol->name, names[i], n) == 0)
             return is_ours(pc, is_return);

@@ -77,7 +77,8 @@ int ag__prof_text(ag__prof *p, FILE *out);
 
 /* A frame as people read it. */
 typedef struct ag__prof_place {
-    const char *function;
+    const char *function; /* NULL: unknown */
+    char cut[256];        /* it, if compilers have appended something to it */
     char file[1024]; /* "": unknown */
     int line;
     bool is_runtime;

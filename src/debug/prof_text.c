@@ -17,7 +17,11 @@ void ag__prof_place_of(uintptr_t pc, bool is_return, ag__prof_place *ret) {
     ag__line_info line;
     *ret = (ag__prof_place){.line = 0};
     if (ag__symbol(pc, is_return, &symbol) == 0) {
-        ret->function = symbol.name;
+        size_t n = (size_t)ag__symbol_length(symbol.name);
+        bool is_cut = symbol.name[n] && n < sizeof ret->cut;
+        if (is_cut)
+            memcpy(ret->cut, symbol.name, n); /* the rest is 0 */
+        ret->function = is_cut ? ret->cut : symbol.name;
         ret->is_runtime = ag__is_runtime_frame(&symbol, pc, is_return);
     }
     if (ag__line(pc, is_return, &line) == 0) {

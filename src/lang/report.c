@@ -76,7 +76,8 @@ void ag__report_place(ag__report *r, uintptr_t pc) {
     ag__symbol_info symbol;
     ag__line_info line;
     bool named = ag__symbol(pc, true, &symbol) == 0;
-    ag__report_detail(r, "%s", named ? symbol.name : "?");
+    ag__report_detail(r, "%.*s", named ? ag__symbol_length(symbol.name) : 1,
+                      named ? symbol.name : "?");
     if (ag__line(pc, true, &line) == 0)
         ag__report_detail(r, " at %s:%d\n", line.file, line.line);
     else

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * Where a flow of control stands. `callee` holds the registers a function must preserve:
@@ -78,6 +79,13 @@ void ag__regs_of_signal(const void *ucontext, ag__regs *ret);
  * The first question about a module maps its file.
  */
 int ag__symbol(uintptr_t pc, bool is_return, ag__symbol_info *ret);
+
+/* How many bytes of a symbol's name the program's text has: compilers append where they moved a
+ * part of the function (.cold, .part.0) or which copy it is (.isra.0, .constprop.0). */
+static inline int ag__symbol_length(const char *name) {
+    size_t dots = strspn(name, ".");
+    return (int)(dots + strcspn(name + dots, "."));
+}
 
 /* The source line of an address. Returns: 0, or -ENOENT if there is no debug information. */
 int ag__line(uintptr_t pc, bool is_return, ag__line_info *ret);

@@ -697,6 +697,14 @@ AG_TEST(symbol_ends_with_its_size) {
     ag_check_contains(info.module, "/");
 }
 
+AG_TEST(what_compilers_append_to_names_is_known) {
+    ag_check_int(ag__symbol_length("plain"), 5);
+    ag_check_int(ag__symbol_length("waits_here.cold"), 10);
+    ag_check_int(ag__symbol_length("copies.constprop.0.isra.0"), 6);
+    ag_check_int(ag__symbol_length(".starts_with_it"), 15);
+    ag_check_int(ag__symbol_length(""), 0);
+}
+
 AG_TEST(symbol_names_functions_of_libraries) {
     ag__symbol_info info;
     void (*volatile fn)(void *, size_t, size_t, int (*)(const void *, const void *)) = qsort;
