@@ -214,7 +214,7 @@ if(AGLET_BUILD_TESTS)
         endif()
     endforeach()
 
-    # What tests/run_suite.py and tests/stress/run.py have to know about this build.
+    # What tests/run_suite.py and tests/sanitizers/run.py have to know about this build.
     set(watched "")
     if(AGLET_TSAN_SELF)
         set(watched self)

@@ -116,7 +116,8 @@ static AG__NO_SANITIZE uintptr_t word_at(const void *at) {
 }
 
 /* The same of a record. Where ASan says that a frame began to be is some words below the frame's
- * stack pointer; what the frame calls has its own there. The record's stack pointer tells better. */
+ * stack pointer; what the frame calls has its own there. The record's stack pointer tells better.
+ */
 static inline uintptr_t record_place(const struct ag__defer *d) {
     uintptr_t place = place_of(d);
     if (AG__ASAN && place != (uintptr_t)d) {

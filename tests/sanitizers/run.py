@@ -1,23 +1,28 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Negative controls of the sanitizers and of valgrind: programs with a seeded bug, and clean twins.
+"""What the sanitizers and valgrind find in programs that use aglet: programs with one bug each, and
+legal ones of which nothing may be said.
 
-    tests/stress/run.py BUILD_DIR
+    tests/sanitizers/run.py BUILD_DIR [--filter WORD] [--write]
 
-Every seeded/*.c is built with the compiler and the sanitizer of the build, linked with its
-library, and run. Its first lines say what must come out:
+Every bugs/*.c and legal/*.c is built with the compiler and the sanitizer of the build, linked with
+its library, and run. Its first lines say what must come out:
 
+    // bug: WORDS        its line in the table
     // thread: TEXT      under AGLET_SANITIZE=thread a report that contains TEXT, of this file
     // self: TEXT        the same where the runtime is watched, too, of any file
     // address: TEXT     under AGLET_SANITIZE=address a report that contains TEXT
-    // undefined: TEXT   under AGLET_SANITIZE=undefined a report that contains TEXT, of this file
+    // leak: TEXT        the same, of LeakSanitizer, at exit; and under valgrind, of this file
+    // undefined: TEXT   under AGLET_SANITIZE=undefined, or address, a report of this file with TEXT
     // valgrind: TEXT    under valgrind a report that contains TEXT, of this file
-    // clean: KINDS      under these no report, and exit status 0
-    // procs: N          run with AGLET_PROCS=N
+    // clean: TOOLS      under these no report, and exit status 0
+    // procs: N,N…       run once with each AGLET_PROCS
     // locals: stack     run with the locals on goroutines' stacks under AddressSanitizer, too
 
-Valgrind is what AG_TEST_EXEC says, in a build without a sanitizer. With neither all are skipped.
+Valgrind is what AG_TEST_EXEC says, in a build without a sanitizer. What came out is printed as a
+table; the guide's must be made of the same lines (--write corrects it).
 """
+import concurrent.futures
 import os
 import re
 import shutil
@@ -27,115 +32,178 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-INCLUDE = HERE.parent.parent / "include"
-SOURCE = HERE.parent.parent / "src"
-MARK = re.compile(r"^// (thread|self|address|undefined|valgrind|clean|procs|locals): (.+)$", re.M)
-REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error:|^==\d+== ",
-                    re.M)
-FLAGS = {"thread": ["-fsanitize=thread", "-DAG_TSAN=1"],
-         "self": ["-fsanitize=thread", "-DAG_TSAN=1", "-DAG_TSAN_SELF=1"],
-         "address": ["-fsanitize=address,undefined"],
-         "undefined": ["-fsanitize=undefined"],
-         "valgrind": []}
+ROOT = HERE.parent.parent
+GUIDE = ROOT / "docs" / "guide" / "debuggers-and-sanitizers.md"
+TOOLS = ["thread", "address", "leak", "undefined", "valgrind"]
+MARK = re.compile(rf"^// (bug|self|{'|'.join(TOOLS)}|clean|procs|locals): (.+)$", re.M)
+REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: (Address|Leak)Sanitizer|runtime error:|"
+                    r"^==\d+== ", re.M)
+# What a build is, the flags of its programs and the tools that look at them.
+BUILDS = {"thread": (["-fsanitize=thread", "-DAG_TSAN=1"], ["thread"]),
+          "self": (["-fsanitize=thread", "-DAG_TSAN=1", "-DAG_TSAN_SELF=1"], ["self"]),
+          "address": (["-fsanitize=address,undefined"], ["address", "leak", "undefined"]),
+          "undefined": (["-fsanitize=undefined"], ["undefined"]),
+          "valgrind": ([], ["valgrind", "leak"]),
+          "": ([], [])}
+VALGRIND_LEAKS = {"valgrind": ["--leak-check=no"],
+                  "leak": ["--leak-check=full", "--show-leak-kinds=definite",
+                           "--errors-for-leak-kinds=definite"]}
 
 
-def read_suite(build):
-    suite = {}
-    for line in (build / "suite.txt").read_text().splitlines():
-        key, _, value = line.partition(" ")
-        suite.setdefault(key, value.strip())
-    return suite
+class Suite:
+    def __init__(self, build):
+        facts = dict(line.partition(" ")[::2]
+                     for line in (build / "suite.txt").read_text().splitlines())
+        self.build, self.compiler = build, facts["compiler"].strip()
+        self.kind = facts["watched"].strip() or facts["sanitize"].strip()
+        if not self.kind and "valgrind" in os.environ.get("AG_TEST_EXEC", ""):
+            self.kind = "valgrind"
+        self.flags, self.tools = BUILDS[self.kind]
 
+    def worlds(self, marks):
+        """Valgrind is slow, and runs one thread at a time anyway."""
+        worlds = marks.get("procs", "").split(",")
+        return worlds[:1] if self.kind == "valgrind" else worlds
 
-def build_program(suite, build, source, out):
-    library = build / "libaglet.a"
-    command = [suite["compiler"], "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror",
-               *FLAGS[suite["kind"]], f"-I{INCLUDE}", f"-I{SOURCE}", str(source), str(library),
-               "-pthread", "-o", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.stderr if done.returncode else None
+    def compile(self, source, out):
+        done = subprocess.run(
+            [self.compiler, "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", *self.flags,
+             f"-I{ROOT / 'include'}", f"-I{ROOT / 'src'}", source, self.build / "libaglet.a",
+             "-pthread", "-o", out], capture_output=True, text=True)
+        return done.stderr if done.returncode else None
 
-
-def run_program(suite, program, marks):
-    elsewhere = 0 if marks.get("locals") == "stack" else 1
-    env = dict(os.environ, TSAN_OPTIONS="exitcode=66",
-               ASAN_OPTIONS=f"detect_leaks=0:detect_stack_use_after_return={elsewhere}")
-    if "procs" in marks:
-        env["AGLET_PROCS"] = marks["procs"]
-    command = [str(program)]
-    if suite["kind"] == "valgrind":
-        command = [*os.environ["AG_TEST_EXEC"].split(), *command]
-    if suite["sanitize"] == "thread" and shutil.which("setarch"):
-        command = ["setarch", "-R", *command]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
-    except subprocess.TimeoutExpired:
-        return None
+    def run(self, tool, program, marks, procs):
+        elsewhere = 0 if tool == "leak" or marks.get("locals") == "stack" else 1
+        env = dict(os.environ, TSAN_OPTIONS="exitcode=66",
+                   ASAN_OPTIONS=f"detect_leaks={int(tool == 'leak')}:"
+                                f"detect_stack_use_after_return={elsewhere}")
+        if procs:
+            env["AGLET_PROCS"] = procs
+        command = [program]
+        if self.kind == "valgrind":
+            command = [*os.environ["AG_TEST_EXEC"].split(), *VALGRIND_LEAKS[tool], program]
+        if self.kind in ("thread", "self") and shutil.which("setarch"):
+            command = ["setarch", "-R", program]
+        return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120,
+                              errors="replace")
 
 
 def reported_here(stderr, text, source):
-    """Whether valgrind says `text`, and the line below names this file, innermost."""
+    """Whether valgrind says `text`, and the line below names this file, innermost. (Of what was
+    freed, the allocator.)"""
     lines = stderr.splitlines()
-    return any(text in line and f"({source.name}:" in below
-               for line, below in zip(lines, lines[1:]))
+    return any(text in line and (f"({source.name}:" in below or f"({source.name}:" in next_one)
+               for line, below, next_one in zip(lines, lines[1:], lines[2:]))
 
 
-def check(suite, build, source, folder):
-    """None if all is well, "skipped", or what is wrong."""
-    kind = suite["kind"]
-    marks = dict(MARK.findall(source.read_text()))
-    clean = kind in marks.get("clean", "").split()
-    if kind not in FLAGS or not (clean or kind in marks):
-        return "skipped"
-    program = folder / source.stem
-    problem = build_program(suite, build, source, program)
-    if problem:
-        return problem
-    done = run_program(suite, program, marks)
-    if done is None:
-        return "hangs"
-    if clean:
-        if done.returncode == 0 and not REPORT.search(done.stderr):
-            return None
-        return f"status {done.returncode}, where nothing is wrong:\n{done.stderr}"
-    summaries = re.findall(r"^SUMMARY: .*", done.stderr, re.M)
-    found = any(marks[kind] in line and source.name in line for line in summaries)
-    if kind == "self":
-        found = any(marks[kind] in line for line in summaries)
-    if kind == "address":
-        found = REPORT.search(done.stderr) and marks[kind] in done.stderr
-    if kind == "undefined":
-        found = re.search(rf"{source.name}:\d+:\d+: runtime error: {marks[kind]}", done.stderr)
+def found(kind, tool, text, done, source):
     if kind == "valgrind":
-        found = done.returncode != 0 and reported_here(done.stderr, marks[kind], source)
-    if found:
+        if tool == "leak":
+            return done.returncode != 0 and re.search(
+                rf"are definitely lost.*(\n.* (at|by) .*)*\({source.name}:", done.stderr)
+        return done.returncode != 0 and reported_here(done.stderr, text, source)
+    summaries = [line for line in re.findall(r"^SUMMARY: .*", done.stderr, re.M) if text in line]
+    if tool == "thread":
+        return any(source.name in line for line in summaries)
+    if tool == "self":
+        return summaries
+    if tool == "leak":
+        return done.returncode != 0 and "ERROR: LeakSanitizer" in done.stderr and summaries
+    if tool == "undefined":
+        return re.search(rf"{source.name}:\d+:\d+: runtime error: {text}", done.stderr)
+    return done.returncode != 0 and REPORT.search(done.stderr) and text in done.stderr
+
+
+def verdict(suite, tool, program, source, marks, procs):
+    """What came out, and the details if it is not what must."""
+    try:
+        done = suite.run(tool, program, marks, procs)
+    except subprocess.TimeoutExpired:
+        return "HANGS", ""
+    if "encountered a fatal error" in done.stderr and "ptrace" in done.stderr:
+        return "skipped", "LeakSanitizer may not use ptrace here"
+    if tool in marks:
+        came = found(suite.kind, tool, marks[tool], done, source)
+        return ("found" if came else "MISSED"), done.stderr
+    silent = done.returncode == 0 and not REPORT.search(done.stderr)
+    return ("silent" if silent else "FALSE"), f"status {done.returncode}\n{done.stderr}"
+
+
+def play(suite, source, folder):
+    """The lines of the table: [(program, tool, procs, verdict, details)]."""
+    marks = dict(MARK.findall(source.read_text()))
+    tools = [tool for tool in suite.tools
+             if tool in marks or tool in marks.get("clean", "").split()]
+    if not tools:
+        return []
+    program = folder / source.stem
+    problem = suite.compile(source, program)
+    if problem:
+        return [(source.stem, tools[0], "", "NOT BUILT", problem)]
+    return [(source.stem, tool, procs, *verdict(suite, tool, program, source, marks, procs))
+            for tool in tools for procs in suite.worlds(marks)]
+
+
+def guide_table():
+    lines = ["| bug | " + " | ".join(TOOLS) + " |", "| --- |" + " --- |" * len(TOOLS)]
+    for folder in ("bugs", "legal"):
+        for source in sorted((HERE / folder).glob("*.c")):
+            marks = dict(MARK.findall(source.read_text()))
+            clean = marks.get("clean", "").split()
+            cells = ["found" if tool in marks else "silent" if tool in clean else ""
+                     for tool in TOOLS]
+            name = marks.get("bug", f"none: `{source.stem}`")
+            if "self" in marks:
+                name += " (found where the runtime is watched, too)"
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(re.sub(r" {2,}", " ", line) for line in lines) + "\n"
+
+
+def check_guide(write):
+    """None, or what is wrong with the table of the guide."""
+    text = GUIDE.read_text()
+    begin = text.find("| bug | thread |")
+    if begin < 0:
+        return f"{GUIDE.name} has no table of bugs"
+    end = text.find("\n\n", begin) + 1
+    table = guide_table()
+    if text[begin:end] == table:
         return None
-    return f"no report of {kind} says \"{marks[kind]}\":\n{done.stderr}"
+    if not write:
+        return f"the table of {GUIDE.name} is old: run tests/sanitizers/run.py BUILD_DIR --write"
+    GUIDE.write_text(text[:begin] + table + text[end:])
+    return None
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit("usage: tests/stress/run.py BUILD_DIR")
-    build = Path(sys.argv[1]).resolve()
-    suite = read_suite(build)
-    under_valgrind = "valgrind" in os.environ.get("AG_TEST_EXEC", "")
-    suite["kind"] = suite["watched"] or suite["sanitize"] or ("valgrind" if under_valgrind else "")
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    with tempfile.TemporaryDirectory() as folder:
-        for source in sorted((HERE / "seeded").glob("*.c")):
-            problem = check(suite, build, source, Path(folder))
-            if problem is None:
-                counts["passed"] += 1
-                print(f"ok seeded {source.stem}")
-            elif problem == "skipped":
-                counts["skipped"] += 1
-            else:
-                counts["failed"] += 1
-                print(f"FAILED seeded {source.stem}: " + problem.rstrip().replace("\n", "\n    "))
-    if counts["skipped"]:
-        print(f"skipped {counts['skipped']}: need AGLET_SANITIZE, or valgrind")
-    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
-    return 1 if counts["failed"] else 0
+    arguments = [a for a in sys.argv[1:] if a != "--write"]
+    word = ""
+    if "--filter" in arguments:
+        at = arguments.index("--filter")
+        word = arguments[at + 1]
+        del arguments[at:at + 2]
+    if len(arguments) != 1:
+        sys.exit("usage: tests/sanitizers/run.py BUILD_DIR [--filter WORD] [--write]")
+    suite = Suite(Path(arguments[0]).resolve())
+    counts = {"ok": 0, "FAILED": 0, "skipped": 0}
+    problem = check_guide("--write" in sys.argv)
+    counts["FAILED" if problem else "ok"] += 1
+    print(f"FAILED guide: {problem}" if problem else "ok the table of the guide")
+    if not suite.tools:
+        counts["skipped"] += 1
+        print("skipped the programs: need AGLET_SANITIZE, or valgrind")
+    sources = [s for s in sorted(HERE.glob("*/*.c")) if word in s.stem]
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for rows in pool.map(lambda source: play(suite, source, Path(folder)), sources):
+            for name, tool, procs, came, details in rows:
+                state = {"found": "ok", "silent": "ok", "skipped": "skipped"}.get(came, "FAILED")
+                counts[state] += 1
+                print(f"{state} {name:34} {tool:9} {procs and procs + ' procs':8} {came}")
+                if state != "ok":
+                    print("    " + details.rstrip().replace("\n", "\n    "))
+    print(f"{counts['ok']} passed, {counts['FAILED']} failed"
+          + (f", {counts['skipped']} skipped" if counts["skipped"] else ""))
+    return 1 if counts["FAILED"] else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A connection is read into a buffer smaller than said. */
+// bug: a heap block overflown by `ag_read`
 // address: heap-buffer-overflow
 #include <aglet.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Writes behind a heap block. */
+// bug: a heap block overflown in a goroutine
 // address: heap-buffer-overflow
+// valgrind: Invalid write of size 1
 #include <aglet.h>
 
 #include <stdlib.h>

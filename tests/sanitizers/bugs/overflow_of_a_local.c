@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Writes behind an array on a goroutine's stack. */
+// bug: an array overflown in a goroutine's frame
 // address: stack-buffer-overflow
+// procs: 1,2,8
 #include <aglet.h>
 
 static void fill(int n, ag_wg *wg) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is written after the signal of a condition is not before the wait that it ends. */
+// bug: a write after the signal of a condition
 // thread: data race
 // procs: 1
 #include <aglet.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A buffered send orders the receiver after the sender, not the other way round. */
+// bug: a write behind a buffered send
 // thread: data race
 // procs: 1
 #include <aglet.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Who began the scope writes what a child writes, before the scope has ended. */
+// bug: a write beside a scope, before it has ended
 // thread: data race
 // procs: 1
 #include <aglet.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A semaphore without its lock, from the library's source and instead of the library's. */
+// bug: the runtime's own: a semaphore without its lock
 // self: data race
 // clean: thread
 // procs: 2

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Two goroutines write the same variable, one after the other on the same
  * thread. That the scheduler ran them so is no order of the program's. */
+// bug: two goroutines write, one after the other on one processor
 // thread: data race
 // procs: 1
 #include <aglet.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Two goroutines that run at the same time write the same variable. One writes a little later: of
  * two writes in the same instant the sanitizer may see neither's trace. */
+// bug: two goroutines write, on two processors
 // thread: data race
-// procs: 2
+// procs: 2,8
 #include <aglet.h>
 
 int shared; /* not static: a variable that nobody reads would be gone */

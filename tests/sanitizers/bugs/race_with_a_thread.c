@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A goroutine and a foreign thread. */
+// bug: a goroutine and a thread write
 // thread: data race
 #include <aglet.h>
 #include <pthread.h>

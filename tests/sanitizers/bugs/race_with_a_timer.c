@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A timer's function and the one that started it. */
+// bug: a timer's function and its starter write
 // thread: data race
 // procs: 1
 #include <aglet.h>

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The creator goes on writing what it has handed to the goroutine. */
+// bug: the creator writes what it gave its goroutine
 // thread: data race
-// procs: 1
-#include <aglet.h>
+// procs: 1,2,8
+#include "../apart.h"
 
 static void read_it(const int *p, ag_wg *wg) {
+    apart_wait(1);
     volatile int v = *p;
     (void)v;
     ag_wg_done(wg);
@@ -17,6 +19,7 @@ static int app(void *arg) {
     ag_wg_add(&wg, 1);
     ag_go(read_it, &n, &wg);
     n = 2;
+    apart_pass();
     ag_wg_wait(&wg);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* An int overflows, in a goroutine that was switched to another. */
-// address: signed integer overflow
+// bug: an int that overflows in a goroutine that was switched
 // undefined: signed integer overflow
 #include <aglet.h>
 

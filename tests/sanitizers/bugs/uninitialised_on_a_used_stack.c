@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A goroutine reads a local variable it never wrote, where one before it wrote its own. */
+// bug: a local variable never written, on a used stack
 // valgrind: Conditional jump or move depends on uninitialised value
 #include <aglet.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What another goroutine sent was never written: it is copied without a word, and used. */
+// bug: a value never written, that was sent
 // valgrind: Conditional jump or move depends on uninitialised value
 #include <aglet.h>
 

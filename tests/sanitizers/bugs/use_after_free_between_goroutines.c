@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One frees what it has sent to the other. */
+// bug: a block freed after it was sent
 // address: heap-use-after-free
+// procs: 1,2,8
 // valgrind: Invalid write of size 4
 #include <aglet.h>
 

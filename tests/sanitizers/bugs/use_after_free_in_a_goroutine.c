@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A goroutine reads what it has freed, after it has waited. */
+// bug: a block freed before a wait, used after it
 // address: heap-use-after-free
 // valgrind: Invalid read of size 4
 #include <aglet.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A goroutine leaves a pointer to its local variable behind and ends. (Elsewhere the variable would
  * lie in pages that are unmapped then, and perhaps soon another's.) */
+// bug: a local variable of a goroutine that has ended
 // address: use-after-poison
 // locals: stack
 // valgrind: Invalid write of size 4

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Every order that the library promises, with a plain variable behind each: go, unbuffered
  * and buffered channels both ways, close, select, mutex, wait group, once, timer, thread. */
-// clean: thread self address
+// clean: thread self address undefined leak valgrind
+// procs: 1,2,8
 #include <aglet.h>
 #include <pthread.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What moves stacks about without a fault of the program: panics over frames with arrays,
  * goexit, deep calls, stacks used again, sleeps in between. */
-// clean: address valgrind
+// clean: address leak valgrind
+// procs: 1,2,8
 #include <aglet.h>
 
 #include <string.h>
