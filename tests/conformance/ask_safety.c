@@ -6,11 +6,10 @@
  * program ends in every way there is.
  */
 #include "common.h"
-#include <arpa/inet.h>
+
+#include "asking.h"
 #include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 /* --- The program: a sum that is wrong if anything is lost or done twice. --- */
 
@@ -75,119 +74,6 @@ static void load_ends(void) {
     ag_check(sum > 0);
     ag_check_int(counted, sum);
     eventually(ag_count() == 1);
-}
-
-/* --- What can be asked. --- */
-
-enum { TARGETS = 64 };
-static struct target {
-    char path[80];
-    bool lasts; /* as many seconds as it is told */
-} targets[TARGETS];
-static int target_count;
-
-static int no_status(void *arg, int status, const char *type) {
-    (void)arg;
-    (void)type;
-    return status == 200 ? 0 : -EINVAL;
-}
-static int prints(void *arg, const void *data, size_t n) {
-    return fwrite(data, 1, n, arg) == n ? 0 : -EIO;
-}
-static void add_target(const char *path, const char *query) {
-    ag_check(target_count < TARGETS);
-    struct target *t = &targets[target_count++];
-    snprintf(t->path, sizeof t->path, "%s%s", path, query);
-    t->lasts = strcmp(query, "?seconds=") == 0;
-}
-static void learn_targets(void) {
-    char *text = NULL, path[64];
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    ag_debug_client client = {.begin = no_status, .write = prints, .arg = out};
-    ag_check_int(ag_debug_answer("/debug/list", &client), 0);
-    fclose(out);
-    for (char *rest = text, *line; (line = strtok_r(rest, "\n", &rest));) {
-        ag_check_int(sscanf(line, "%63s", path), 1);
-        if (strchr(path, '*'))
-            continue;
-        if (strstr(path, "trace"))
-            add_target(path, "?seconds=0"); /* a snapshot; the default is a second */
-        else if (!strstr(path, "/profile"))
-            add_target(path, "");
-        if (strstr(line, "?seconds="))
-            add_target(path, "?seconds=");
-        if (strstr(line, "debug=2"))
-            add_target(path, "?debug=2");
-    }
-    free(text);
-    ag_check(target_count > 20);
-}
-
-/* --- The doors. --- */
-
-enum { SOCKET, HTTP, DOORS };
-static char folder[64];
-static struct sockaddr_un at_socket = {.sun_family = AF_UNIX};
-static struct sockaddr_in at_port = {.sin_family = AF_INET};
-
-static void place(void) {
-    snprintf(folder, sizeof folder, "/tmp/aglet-test-XXXXXX");
-    ag_check(mkdtemp(folder) != NULL);
-    setenv("XDG_RUNTIME_DIR", folder, 1);
-    snprintf(at_socket.sun_path, sizeof at_socket.sun_path, "%s/aglet/%d.sock", folder,
-             (int)getpid());
-}
-static void clear(void) {
-    char inner[80];
-    snprintf(inner, sizeof inner, "%s/aglet", folder);
-    unlink(at_socket.sun_path);
-    rmdir(inner);
-    ag_check_int(rmdir(folder), 0);
-}
-static void open_doors(void) {
-    int port = ag_debug_serve(":0");
-    ag_check(port > 0);
-    at_port.sin_port = htons((uint16_t)port);
-    at_port.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    learn_targets();
-}
-
-/* A question on its way; -1: nobody is there any more. */
-static int says(int door, const struct target *t, int seconds) {
-    char words[256], number[16] = "";
-    if (t->lasts)
-        snprintf(number, sizeof number, "%d", seconds);
-    int n = snprintf(words, sizeof words, "GET %s%s HTTP/1.1\r\nHost: localhost\r\n\r\n", t->path,
-                     number);
-    int fd = socket(door == SOCKET ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ag_check(fd >= 0);
-    int r = door == SOCKET ? connect(fd, (struct sockaddr *)&at_socket, sizeof at_socket)
-                           : connect(fd, (struct sockaddr *)&at_port, sizeof at_port);
-    if (r == 0 && send(fd, words, (size_t)n, MSG_NOSIGNAL) == n)
-        return fd;
-    close(fd);
-    return -1;
-}
-
-/* The status of the answer; 0: it broke off. Reads some bytes at a time. */
-static int answer_of(int fd, size_t step) {
-    char head[16] = "", end[8] = "", piece[4096];
-    size_t got = 0;
-    for (ssize_t n; (n = recv(fd, piece, step, 0)) > 0;) {
-        if (got < sizeof head - 1)
-            memcpy(head + got, piece,
-                   (size_t)n < sizeof head - 1 - got ? (size_t)n : sizeof head - 1 - got);
-        got += (size_t)n;
-        size_t keep = (size_t)n < 7 ? 7 - (size_t)n : 0, take = 7 - keep;
-        memmove(end, end + 7 - keep, keep);
-        memcpy(end + keep, piece + n - take, take);
-    }
-    close(fd);
-    int status = 0;
-    sscanf(head, "HTTP/1.1 %d", &status);
-    /* Answers with a length are errors, and short. */
-    return memcmp(end, "\r\n0\r\n\r\n", 7) == 0 || status >= 400 ? status : 0;
 }
 
 /* --- Everything, at both doors, several at once, while the program forks. --- */
@@ -289,16 +175,16 @@ AG_TEST(every_answer_comes_whole_under_load_and_beside_forks) {
 
 static void *dies_often(void *arg) {
     (void)arg;
-    for (int n; (n = atomic_fetch_add(&next_question, 1)) < target_count * 6;) {
-        int fd = says(n % 2, &targets[n / 6], 100);
+    for (int n; (n = atomic_fetch_add(&next_question, 1)) < target_count * 9;) {
+        int fd = says(n % 3, &targets[n / 9], 100);
         char bytes[4096];
         if (fd < 0)
             continue; /* too many wait at the door */
         struct linger at_once = {.l_onoff = 1, .l_linger = 0};
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        if (n % 6 / 2 != 0 && poll(&p, 1, 20) == 1)
-            (void)!recv(fd, bytes, n % 6 / 2 == 1 ? 1 : sizeof bytes, 0);
+        if (n % 9 / 3 != 0 && poll(&p, 1, 20) == 1)
+            (void)!recv(fd, bytes, n % 9 / 3 == 1 ? 1 : sizeof bytes, 0);
         close(fd);
     }
     return NULL;
@@ -311,6 +197,7 @@ static int outlives_clients(void *arg) {
     pthread_t threads[4];
     (void)arg;
     open_doors();
+    ag_http_server *server = mount(NULL);
     load_begins();
     int fds = names_in("/proc/self/fd");
     for (size_t i = 0; i < COUNT(threads); i++)
@@ -323,10 +210,12 @@ static int outlives_clients(void *arg) {
         if (targets[i].lasts && strstr(targets[i].path, "profile"))
             eventually(ag_blocking(is_free, &targets[i]));
     ag_check_int(ag_trace_stop(), -ESRCH);
+    ag_check_int(ag_http_stop(server, 50 * AG_SEC), 0); /* no question is answered still */
+    ag_http_server_free(server);
     load_ends();
     return 0;
 }
-AG_TEST(clients_that_die_leave_nothing_behind_at_both_doors) {
+AG_TEST(clients_that_die_leave_nothing_behind_at_any_door) {
     in_place(outlives_clients);
 }
 
