@@ -83,7 +83,7 @@ void ag_http_debug(ag_http_request *req, ag_http_response *res) {
     }
     struct way way = {req, res, false};
     const ag_debug_client client = {&way, begin, go_on, is_gone};
-    int r = ag_debug_answer(target, &client);
+    int r = ag_debug_answer_to(target, ag_http_header(req, "Accept"), &client);
     if (r == -ENOMEM && ag_http_bytes_so_far(res) == 0)
         (void)ag_http_text(res, 503, "there is no memory for the answer\n");
     else if (r < 0 && !way.is_lost)
