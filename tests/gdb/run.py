@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 LIMIT_S = 300
 MARK = "=-=-="
+NOP_BYTES = 1  # before the first instruction
 NEVER = re.compile(r"Python Exception|Traceback|Backtrace stopped|corrupt stack|"
                    r"debug information of libaglet|no debug information here")
 
@@ -249,7 +250,7 @@ class Tests:
 
     def start_code(self, name, program):
         output = self.gdb(str(program), "-ex", "break main", "-ex", "run", "-ex",
-                          "break *ag__switch_first", "-ex", "continue", "-ex", f"echo {MARK}\\n",
+                          f"break *((char *)&ag__switch_bottom + {NOP_BYTES})", "-ex", "continue", "-ex", f"echo {MARK}\\n",
                           "-ex", "bt", "-ex", f"echo {MARK}\\n", "-ex", "kill")
         part = output.split(MARK)[1].strip() if MARK in output else ""
         good = re.fullmatch(r"#0 .*ag(?:__|\.)switch_bottom \(\).*", part)
