@@ -34,6 +34,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 GUIDE = ROOT / "docs" / "guide" / "debuggers-and-sanitizers.md"
+SUPPRESSIONS = HERE.parent / "stress" / "tsan-self.supp"
 TOOLS = ["thread", "address", "leak", "undefined", "valgrind"]
 MARK = re.compile(rf"^// (bug|self|{'|'.join(TOOLS)}|clean|procs|locals): (.+)$", re.M)
 REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: (Address|Leak)Sanitizer|runtime error:|"
@@ -74,7 +75,8 @@ class Suite:
 
     def run(self, tool, program, marks, procs):
         elsewhere = 0 if tool == "leak" or marks.get("locals") == "stack" else 1
-        env = dict(os.environ, TSAN_OPTIONS="exitcode=66",
+        own = f":suppressions={SUPPRESSIONS}" if tool == "self" else ""
+        env = dict(os.environ, TSAN_OPTIONS=f"exitcode=66{own}",
                    ASAN_OPTIONS=f"detect_leaks={int(tool == 'leak')}:"
                                 f"detect_stack_use_after_return={elsewhere}")
         if procs:
