@@ -205,6 +205,15 @@ if(AGLET_BUILD_TESTS)
         endforeach()
     endif()
 
+    # tests/soak: not part of the suite.
+    if(http AND EXISTS ${PROJECT_SOURCE_DIR}/tests/soak/soak.c)
+        aglet_program(test_soak soak tests ${PROJECT_SOURCE_DIR}/tests/soak/soak.c
+                      $<TARGET_OBJECTS:ag_test>)
+        target_include_directories(test_soak PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+        target_compile_definitions(test_soak PRIVATE ${AGLET_GNU})
+        target_link_libraries(test_soak PRIVATE ${http_static} aglet_static)
+    endif()
+
     # tests/detect: programs with bugs and without, which its run.py plays.
     foreach(name IN ITEMS bugs legal)
         set(source ${PROJECT_SOURCE_DIR}/tests/detect/${name}.c)
@@ -214,7 +223,7 @@ if(AGLET_BUILD_TESTS)
         endif()
     endforeach()
 
-    # What tests/run_suite.py and tests/stress/run.py have to know about this build.
+    # What tests/run_suite.py and tests/sanitizers/run.py have to know about this build.
     set(watched "")
     if(AGLET_TSAN_SELF)
         set(watched self)

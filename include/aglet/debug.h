@@ -125,6 +125,10 @@ typedef struct ag_debug_client {
  * Returns: 0; -ENOMEM without having called anything; what a client's function returned; another
  * negative error value when the answer broke off. From: goroutine, any thread. */
 AG_API int ag_debug_answer(const char *target, const ag_debug_client *client);
+/** The same for a client whose request has the field Accept with this value, which decides where an
+ * answer comes in several formats: the metrics. NULL: it has none. */
+AG_API int ag_debug_answer_to(const char *target, const char *accept,
+                              const ag_debug_client *client);
 
 /** What an HTTP request says about who sends it; a member is NULL where it says nothing. */
 typedef struct ag_debug_caller {

@@ -184,6 +184,9 @@ AG_API void ag_http_limit_body(ag_http_request *req, int64_t max_bytes, ag_time 
 
 /** The client's address, "192.0.2.1:50000". */
 AG_API const char *ag_http_remote(ag_http_request *req);
+/** Whether the client has gone, as ag_conn_peer_is_gone tells: nobody will read the answer. For
+ * handlers that take long. Never waits. */
+AG_API bool ag_http_client_is_gone(ag_http_request *req);
 /** 0 or 1: HTTP/1.0 or HTTP/1.1. */
 AG_API int ag_http_minor_version(ag_http_request *req);
 /** The point of ag_now() at which the request had been read. */

@@ -181,6 +181,10 @@ enum { AG_METRICS_PROMETHEUS = 0, AG_METRICS_OPEN = 1 };
 #define AG_METRICS_PROMETHEUS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 #define AG_METRICS_OPEN_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
+/** Which of the two a client wants that sends this value of the field Accept: OpenMetrics if it
+ * names that and does not like plain text better. NULL is a client without the field. */
+AG_API int ag_metrics_format(const char *accept);
+
 /** Writes all metrics, by name, then those of the library and of the process. Works when every
  * processor is stuck. Returns: 0, -EINVAL for another format, -EIO when `out` has failed.
  * From: goroutine, any thread. */

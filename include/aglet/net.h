@@ -125,6 +125,11 @@ AG_API int64_t ag_conn_received(ag_conn *c);
 /** The descriptor, for socket options. Owns: the connection. */
 AG_API int ag_conn_fd(ag_conn *c);
 
+/** Whether the peer has closed the connection or ended its sending, which TCP can't tell apart, or
+ * the connection has failed or is closed here. What came before may still be read. Never waits: for
+ * who works for a client, and would do so in vain. */
+AG_API bool ag_conn_peer_is_gone(ag_conn *c);
+
 /**
  * ag_conn_when_readable(c, fn, args...): starts fn(args...) as a goroutine once c is readable,
  * has ended, failed or is closed - now or later. Until then no goroutine and no stack is held,

@@ -252,7 +252,8 @@ typedef struct ag_flight {
  * ends all their goroutines. A call with the same key inside fn deadlocks.
  * Owns: the result is each caller's, see `share`. The key, a C string, is only looked at until the
  * call returns, and never kept.
- * Order: fn's return happens before every call that takes its result returns.
+ * Order: fn's return happens before every call that takes its result returns, and before fn of the
+ * next call with this key starts.
  */
 #define ag_flight_do(flight, key, ret_value, ...)                                                  \
     __extension__({                                                                                \

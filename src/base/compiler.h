@@ -65,6 +65,7 @@ void *__asan_get_current_fake_stack(void);
 void *__asan_addr_is_in_fake_stack(void *fake, void *addr, void **ret_lo, void **ret_hi);
 void __asan_poison_memory_region(void const volatile *addr, unsigned long size);
 void __asan_unpoison_memory_region(void const volatile *addr, unsigned long size);
+void __lsan_register_root_region(const void *addr, unsigned long size);
 #endif
 
 #if AG__TSAN

@@ -26,6 +26,7 @@ struct pair {
 
 struct ag__question {
     const ag_debug_client *client;
+    const char *accept;
     char *path;
     int pairs;
     struct pair pair[PAIRS_MAX];
@@ -104,6 +105,10 @@ const char *ag__question_text(const ag__question *q, const char *key) {
         if (strcmp(q->pair[i].key, key) == 0)
             return q->pair[i].value;
     return NULL;
+}
+
+const char *ag__question_accept(const ag__question *q) {
+    return q->accept;
 }
 
 int64_t ag__question_number(const ag__question *q, const char *key, int64_t otherwise) {
@@ -256,11 +261,16 @@ static int answer_it(ag__question *q, const char *target, char *buffer) {
 }
 
 int ag_debug_answer(const char *target, const ag_debug_client *client) {
+    return ag_debug_answer_to(target, NULL, client);
+}
+
+int ag_debug_answer_to(const char *target, const char *accept, const ag_debug_client *client) {
     ag__question *q = malloc(sizeof *q + BUFFER);
     if (!q)
         return -ENOMEM;
     memset(q, 0, sizeof *q);
     q->client = client;
+    q->accept = accept;
     int r = answer_it(q, target, (char *)(q + 1));
     free(q);
     return r;

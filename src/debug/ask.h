@@ -26,6 +26,8 @@ int64_t ag__question_number(const ag__question *q, const char *key, int64_t othe
 /* The value of `key`, decoded; NULL: not given. Lives as long as the question. */
 const char *ag__question_text(const ag__question *q, const char *key);
 const char *ag__question_path(const ag__question *q);
+/* The client's field Accept; NULL: it has none. */
+const char *ag__question_accept(const ag__question *q);
 /* The client has gone, or its question makes no sense: stop early. Cheap enough for a loop. */
 bool ag__question_is_given_up(const ag__question *q);
 /* Another content type than the table's; before the first byte is written. With `debug=1` and

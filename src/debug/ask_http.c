@@ -29,6 +29,7 @@ struct client {
     bool is_owner;
     const _Atomic bool *closing;
     size_t used;
+    const char *accept; /* the field, in the request */
     char remote[AG__ADDR_TEXT];
     char request[REQUEST_MAX];
 };
@@ -179,8 +180,9 @@ static char *value_of(char *line, const char *name) {
     return value;
 }
 
-/* Takes the fields that tell who asks. False if one of them is there twice. */
-static bool read_fields(char *rest, ag_debug_caller *caller) {
+/* Takes the fields that tell who asks, and for what. False if one is there twice that must not be.
+ */
+static bool read_fields(char *rest, ag_debug_caller *caller, const char **ret_accept) {
     const struct {
         const char *name, **value;
         bool may_repeat;
@@ -190,7 +192,8 @@ static bool read_fields(char *rest, ag_debug_caller *caller) {
                   {"Authorization", &caller->authorization, false},
                   {"Forwarded", &caller->forwarded, true},
                   {"X-Forwarded-For", &caller->forwarded, true},
-                  {"Via", &caller->forwarded, true}};
+                  {"Via", &caller->forwarded, true},
+                  {"Accept", ret_accept, true}};
     char *next = NULL;
     for (char *line = strtok_r(rest, "\r\n", &next); line; line = strtok_r(NULL, "\r\n", &next))
         for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
@@ -219,7 +222,7 @@ static char *target_of(struct client *c) {
     *target++ = 0;
     *version = 0;
     ag_debug_caller caller = {.method = line, .remote = c->remote};
-    if (!read_fields(rest, &caller)) {
+    if (!read_fields(rest, &caller, &c->accept)) {
         refuse(c, 400, "a field that tells who asks is there twice\n");
         return NULL;
     }
@@ -248,7 +251,7 @@ void ag__ask_converse(int fd, bool is_owner, const _Atomic bool *closing) {
     if (!target)
         return;
     const ag_debug_client client = {&c, answer_begins, answer_goes_on, has_gone};
-    r = ag_debug_answer(target, &client);
+    r = ag_debug_answer_to(target, c.accept, &client);
     if (r == -ENOMEM)
         refuse(&c, 503, "there is no memory for the answer\n");
     else if (r == 0 && c.chunks)

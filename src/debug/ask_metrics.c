@@ -9,10 +9,14 @@
 
 int ag__ask_metrics(const ag__question *q, FILE *out) {
     const char *format = ag__question_text(q, "format");
-    if (!format || strcmp(format, "prometheus") == 0)
-        return ag_metrics_write(out, AG_METRICS_PROMETHEUS);
-    if (strcmp(format, "openmetrics") != 0)
+    int which = AG_METRICS_PROMETHEUS;
+    if (!format)
+        which = ag_metrics_format(ag__question_accept(q));
+    else if (strcmp(format, "openmetrics") == 0)
+        which = AG_METRICS_OPEN;
+    else if (strcmp(format, "prometheus") != 0)
         return -EINVAL;
-    ag__question_set_type(q, AG_METRICS_OPEN_TYPE);
-    return ag_metrics_write(out, AG_METRICS_OPEN);
+    if (which == AG_METRICS_OPEN)
+        ag__question_set_type(q, AG_METRICS_OPEN_TYPE);
+    return ag_metrics_write(out, which);
 }

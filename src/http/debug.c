@@ -2,8 +2,9 @@
 /*
  * debug.c - the handler for programs with a server of their own that want /debug/ there, too. It
  * carries a question to ag_debug_answer and the answer back, piece by piece, and leaves to
- * ag_debug_admit who may ask. A client that goes away is noticed when a piece can't be sent; an
- * answer that broke off by itself ends the connection without its last chunk, by a panic.
+ * ag_debug_admit who may ask. A client that goes away is noticed when a piece can't be sent, and
+ * while a profile or a trace is made for it; an answer that broke off by itself ends the connection
+ * without its last chunk, by a panic.
  */
 #include <aglet/debug.h>
 #include <aglet/defer.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 
 struct way {
+    ag_http_request *req;
     ag_http_response *res;
     bool is_lost; /* the client has gone, or takes no more */
 };
@@ -30,6 +32,12 @@ static int go_on(void *arg, const void *data, size_t n) {
     ssize_t r = ag_http_write(w->res, data, n);
     w->is_lost = r < 0;
     return r < 0 ? (int)r : 0;
+}
+
+static bool is_gone(void *arg) {
+    struct way *w = arg;
+    w->is_lost = w->is_lost || ag_http_client_is_gone(w->req);
+    return w->is_lost;
 }
 
 /* The fields that must not be there twice: two of them are none that would be let in. */
@@ -73,9 +81,9 @@ void ag_http_debug(ag_http_request *req, ag_http_response *res) {
         (void)ag_http_text(res, 400, "the question is too long\n");
         return;
     }
-    struct way way = {res, false};
-    const ag_debug_client client = {&way, begin, go_on, NULL};
-    int r = ag_debug_answer(target, &client);
+    struct way way = {req, res, false};
+    const ag_debug_client client = {&way, begin, go_on, is_gone};
+    int r = ag_debug_answer_to(target, ag_http_header(req, "Accept"), &client);
     if (r == -ENOMEM && ag_http_bytes_so_far(res) == 0)
         (void)ag_http_text(res, 503, "there is no memory for the answer\n");
     else if (r < 0 && !way.is_lost)

@@ -116,6 +116,10 @@ const char *ag_http_remote(ag_http_request *req) {
     return ag_conn_remote(req->w->hc->c);
 }
 
+bool ag_http_client_is_gone(ag_http_request *req) {
+    return ag_conn_peer_is_gone(req->w->hc->c);
+}
+
 int ag_http_minor_version(ag_http_request *req) {
     return req->w->head.minor;
 }

@@ -92,6 +92,8 @@ _Static_assert(offsetof(ag__g, defers) == 0 && offsetof(ag__m, g) == 8, "see def
 _Static_assert(sizeof(struct ag__defer_2) == sizeof(struct ag__defer) + sizeof(intptr_t),
                "arguments follow the record");
 
+enum { BELOW_FRAME = 256 }; /* at most, of ASan's function that makes one elsewhere */
+
 /* The place on the stack where the frame of a variable began to be, if ASan keeps the variable
  * elsewhere; else its own. */
 static inline uintptr_t place_of(const void *variable) {
@@ -113,8 +115,21 @@ static AG__NO_SANITIZE uintptr_t word_at(const void *at) {
     return word;
 }
 
+/* The same of a record. Where ASan says that a frame began to be is some words below the frame's
+ * stack pointer; what the frame calls has its own there. The record's stack pointer tells better.
+ */
+static inline uintptr_t record_place(const struct ag__defer *d) {
+    uintptr_t place = place_of(d);
+    if (AG__ASAN && place != (uintptr_t)d) {
+        uintptr_t sp = word_at(&d->sp);
+        if (sp - place < BELOW_FRAME)
+            return sp;
+    }
+    return place;
+}
+
 static AG__NO_SANITIZE bool is_whole(const ag__g *g, const struct ag__defer *d) {
-    const uintptr_t sp = word_at(&d->sp), place = place_of(d);
+    const uintptr_t sp = word_at(&d->sp), place = record_place(d);
     return word_at(&d->head) == (uintptr_t)&g->defers && sp <= place &&
            place - sp < AG__STACK_MAX && sp % 8 == 0;
 }
@@ -155,7 +170,7 @@ static AG__COLD AG__NO_SANITIZE struct ag__defer *find_whole(const ag__g *g, con
  * record says of the next may be written over by the panic itself; not where ASan keeps it. */
 static AG__NO_SANITIZE struct ag__defer *standing(const ag__g *g, struct ag__defer *d,
                                                   const void *limit) {
-    while (d && AG__UNLIKELY(place_of(d) < (uintptr_t)limit)) {
+    while (d && AG__UNLIKELY(record_place(d) < (uintptr_t)limit)) {
         if (place_of(d) == (uintptr_t)d || !is_whole(g, d))
             return find_whole(g, limit);
         ag__vg_quiet_begin();
@@ -183,9 +198,6 @@ struct ag__defer **ag__defer_list(void) {
 }
 
 void ag__defer_link(struct ag__defer *d) {
-    const uintptr_t place = place_of(d);
-    if (place != (uintptr_t)d) /* ASan's own, some words below the stack pointer */
-        d->sp = (void *)place;
     link_in(self(), d);
 }
 

@@ -20,6 +20,7 @@
  */
 #include "net/net.h"
 #include "os/file.h"
+#include "os/own.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -367,6 +368,11 @@ int64_t ag_conn_received(ag_conn *c) {
 int ag_conn_fd(ag_conn *c) {
     bool closed = atomic_load(&c->gate.word) & AG__GATE_CLOSED;
     return closed ? -ECANCELED : c->fd;
+}
+
+bool ag_conn_peer_is_gone(ag_conn *c) {
+    int fd = ag_conn_fd(c);
+    return fd < 0 || ag__own_peer_is_gone(fd, true);
 }
 
 /* --- Wishes. --- */

@@ -109,15 +109,31 @@ static void put_states(ag__out *o, const char *name, const struct snapshot *x) {
         ag__out_value(o, name, "state", ag__state_name(i), (double)x->states[i]);
 }
 
-static void put_reasons(ag__out *o, const char *name, const struct snapshot *x) {
+/* The first reason with the words of this one: in words some are the same. */
+static int first_alike(int reason) {
+    int i = AG__WAIT_NONE + 1;
+    while (strcmp(ag__reason_name(i), ag__reason_name(reason)) != 0)
+        i++;
+    return i;
+}
+
+/* A series for each of the words. */
+static void put_by_reason(ag__out *o, const char *name, const int64_t counts[AG__WAIT_REASONS]) {
+    int64_t sums[AG__WAIT_REASONS] = {0};
     for (int i = AG__WAIT_NONE + 1; i < AG__WAIT_REASONS; i++)
-        ag__out_value(o, name, "reason", ag__reason_name(i), (double)x->reasons[i]);
+        sums[first_alike(i)] += counts[i];
+    for (int i = AG__WAIT_NONE + 1; i < AG__WAIT_REASONS; i++)
+        if (first_alike(i) == i)
+            ag__out_value(o, name, "reason", ag__reason_name(i), (double)sums[i]);
+}
+
+static void put_reasons(ag__out *o, const char *name, const struct snapshot *x) {
+    put_by_reason(o, name, x->reasons);
 }
 
 static void put_sampled(ag__out *o, const char *name, const struct snapshot *x) {
     ag__out_value(o, name, "reason", "start", (double)x->sampled[AG__WAIT_NONE]);
-    for (int i = AG__WAIT_NONE + 1; i < AG__WAIT_REASONS; i++)
-        ag__out_value(o, name, "reason", ag__reason_name(i), (double)x->sampled[i]);
+    put_by_reason(o, name, x->sampled);
 }
 
 static void put_waits(ag__out *o, const char *name, const struct snapshot *x) {

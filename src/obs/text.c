@@ -234,3 +234,53 @@ int ag_metrics_write(FILE *out, int format) {
     AG__TSAN_LOOK();
     return r;
 }
+
+/* --- Which format. --- */
+
+static const char *skip(const char *at) {
+    return at + strspn(at, " \t");
+}
+
+/* The weight in thousandths that a list's item, up to `end`, gives itself; -1: it is of another
+ * version than 1.0.0 or 0.0.4. https://www.rfc-editor.org/rfc/rfc9110#name-quality-values */
+static int weight_of(const char *at, const char *end) {
+    int weight = 1000;
+    while ((at = memchr(at, ';', (size_t)(end - at))) != NULL) {
+        at = skip(at + 1);
+        if (strncasecmp(at, "q=", 2) == 0) {
+            weight = at[2] == '1' ? 1000 : 0;
+            for (int i = 4, unit = 100; at[2] == '0' && at[3] == '.' && unit > 0; i++, unit /= 10) {
+                if (at[i] < '0' || at[i] > '9')
+                    break;
+                weight += (at[i] - '0') * unit;
+            }
+        } else if (strncasecmp(at, "version=", 8) == 0) {
+            at += 8;
+            at += *at == '"';
+            if (strncmp(at, "1.0.0", 5) != 0 && strncmp(at, "0.0.4", 5) != 0)
+                return -1;
+        }
+    }
+    return weight;
+}
+
+/* The most that `type` has in the list; 0: it is not there. */
+static int weight_in(const char *list, const char *type) {
+    int most = 0;
+    for (const char *at = list, *end; *at; at = *end ? end + 1 : end) {
+        at = skip(at);
+        end = at + strcspn(at, ",");
+        size_t n = strcspn(at, "; \t,");
+        if (n != strlen(type) || strncasecmp(at, type, n) != 0)
+            continue;
+        int weight = weight_of(at, end);
+        most = weight > most ? weight : most;
+    }
+    return most;
+}
+
+int ag_metrics_format(const char *accept) {
+    int open = accept ? weight_in(accept, "application/openmetrics-text") : 0;
+    return open > 0 && open >= weight_in(accept, "text/plain") ? AG_METRICS_OPEN
+                                                               : AG_METRICS_PROMETHEUS;
+}

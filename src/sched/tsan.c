@@ -23,7 +23,6 @@
 #include "sched/inner.h"
 
 #if AG__TSAN
-#include <errno.h>
 #include <stdio.h>
 
 enum { NO_SYNC = AG__TSAN_SELF ? 0 : 1 };
@@ -50,7 +49,7 @@ void *ag__tsan_neutral_begin(void) {
     if (AG__TSAN_SELF)
         return self;
     ag__lock_acquire(&maker_lock);
-    new_errno(&errno);
+    new_errno(ag__os_errno());
     __tsan_switch_to_fiber(maker, 1);
     return self;
 }
@@ -58,7 +57,7 @@ void *ag__tsan_neutral_begin(void) {
 void ag__tsan_neutral_end(void *self) {
     if (AG__TSAN_SELF)
         return;
-    new_errno(&errno);
+    new_errno(ag__os_errno());
     __tsan_switch_to_fiber(self, 1);
     ag__lock_release(&maker_lock);
 }

@@ -97,6 +97,7 @@ static struct waiter *close_call(struct flight *f, struct call *c) {
 static void land(struct call *c) {
     struct flight *f = c->flight;
     const ag_panic_info *panic = c->returned ? NULL : ag__panicking();
+    AG__HB_RELEASE(&f->buckets[c->hash % BUCKETS]);
     struct waiter *list = close_call(f, c);
     for (struct waiter *w = list; w; w = w->next) {
         w->outcome = c->returned ? RETURNED : panic ? PANICKED : EXITED;
@@ -187,6 +188,7 @@ int ag__flight_do(ag_flight *flight, const char *key, void **ret_value, ag__fn f
     *bucket = &call;
     ag__lock_release(&f->lock);
     ag__leave(m);
+    AG__HB_ACQUIRE(bucket);
     void *value = fly(&call, fn, args);
     if (ret_value)
         *ret_value = value;

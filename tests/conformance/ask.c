@@ -175,5 +175,15 @@ AG_TEST_RUN(metrics_come_in_both_formats) {
     asks("/metrics", 200, AG_METRICS_PROMETHEUS_TYPE, "process_open_fds ");
     asks("/debug/metrics?format=openmetrics", 200, AG_METRICS_OPEN_TYPE,
          "# TYPE aglet_goroutines_created counter\n");
+    struct asker a = {.text = NULL};
+    ag_debug_client client = {&a, begin, take, NULL};
+    const char *likes = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    ag_check_int(ag_debug_answer_to("/metrics", likes, &client), 0);
+    ag_check_str(a.type, AG_METRICS_OPEN_TYPE);
+    free(a.text);
+    a = (struct asker){.text = NULL};
+    ag_check_int(ag_debug_answer_to("/metrics?format=prometheus", likes, &client), 0);
+    ag_check_str(a.type, AG_METRICS_PROMETHEUS_TYPE);
+    free(a.text);
     asks("/debug/metrics?format=xml", 400, "text/plain", "can't be understood");
 }

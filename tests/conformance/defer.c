@@ -287,7 +287,7 @@ AG_TEST(they_work_without_a_runtime_and_on_foreign_threads) {
 
 static jmp_buf target;
 
-static void jumps_over(void) {
+static __attribute__((noinline)) void jumps_over(void) {
     ag_defer(note, 'x');
     longjmp(target, 1);
 }

@@ -427,6 +427,41 @@ AG_TEST(openmetrics_has_its_own_names_and_an_end) {
     free(text);
 }
 
+AG_TEST(the_format_is_what_the_client_likes_best) {
+    static const struct {
+        const char *accept;
+        int format;
+    } cases[] = {
+        {NULL, AG_METRICS_PROMETHEUS},
+        {"", AG_METRICS_PROMETHEUS},
+        {"*/*", AG_METRICS_PROMETHEUS},
+        {"text/html, */*;q=0.8", AG_METRICS_PROMETHEUS},
+        {"application/openmetrics-text", AG_METRICS_OPEN},
+        {"Application/OpenMetrics-Text ; Version=\"1.0.0\"", AG_METRICS_OPEN},
+        {"application/openmetrics-textual", AG_METRICS_PROMETHEUS},
+        {"application/openmetrics-text;q=0", AG_METRICS_PROMETHEUS},
+        {"application/openmetrics-text;q=0.000,text/plain;q=0.001", AG_METRICS_PROMETHEUS},
+        {"application/openmetrics-text;version=0.0.1", AG_METRICS_PROMETHEUS},
+        {"application/openmetrics-text;version=0.0.1;q=0.75, application/openmetrics-text;q=0.1",
+         AG_METRICS_OPEN},
+        {"text/plain;version=0.0.4;q=0.5,application/openmetrics-text;q=0.45",
+         AG_METRICS_PROMETHEUS},
+        {"text/plain;q=0.5 , application/openmetrics-text; q=0.5", AG_METRICS_OPEN},
+        {"text/plain, application/openmetrics-text;q=0.999", AG_METRICS_PROMETHEUS},
+        {",;,;q,application/openmetrics-text;q=", AG_METRICS_PROMETHEUS},
+        /* What Prometheus 2.42 sends, and 2.50. */
+        {"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;"
+         "q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+         AG_METRICS_OPEN},
+        {"application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;"
+         "version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+         AG_METRICS_OPEN},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (ag_metrics_format(cases[i].accept) != cases[i].format)
+            ag_fail("\"%s\" is not format %d", cases[i].accept, cases[i].format);
+}
+
 static void request(const char *id, double took) {
     ag_with(&ag_request_id, id);
     ag_counter_add(&hits, 1);

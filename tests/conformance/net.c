@@ -386,6 +386,25 @@ AG_TEST_RUN(a_peer_that_is_gone_gives_an_error_and_no_signal) {
     end_pair(&b);
 }
 
+AG_TEST_RUN(whether_the_peer_is_gone_is_seen_without_reading) {
+    char buf[8];
+    for (int how = 0; how < 3; how++) {
+        struct both b = connect_pair("tcp", "127.0.0.1:0");
+        ag_check_int(ag_write(b.client, "last", 4), 4);
+        ag_check(!ag_conn_peer_is_gone(b.server));
+        if (how == 0)
+            ag_conn_shutdown(b.client, SHUT_WR);
+        else
+            ag_conn_close(how == 1 ? b.client : b.server);
+        eventually(ag_conn_peer_is_gone(b.server));
+        if (how < 2)
+            ag_check_int(ag_read(b.server, buf, sizeof buf), 4);
+        if (how == 0)
+            ag_check(!ag_conn_peer_is_gone(b.client));
+        end_pair(&b);
+    }
+}
+
 AG_TEST_RUN(shutdown_ends_one_direction) {
     struct both b = connect_pair("tcp", "127.0.0.1:0");
     char buf[8];

@@ -9,11 +9,20 @@
 
 /* ---- Talking -------------------------------------------------------------------------------- */
 
+/* Of this process: others may run the same tests. */
+static char abstract_name[48], stop_name[48], file_name[48];
+
+__attribute__((constructor)) static void name_places(void) {
+    snprintf(abstract_name, sizeof abstract_name, "@aglet-fail-abstract-%d", (int)getpid());
+    snprintf(stop_name, sizeof stop_name, "@aglet-fail-stop-%d", (int)getpid());
+    snprintf(file_name, sizeof file_name, "/tmp/aglet-fail-net-%d.sock", (int)getpid());
+}
+
 static const struct site {
     const char *net, *addr;
     const char *host; /* dial this host instead */
 } tcp = {"tcp", "127.0.0.1:0", NULL}, named = {"tcp4", "127.0.0.1:0", "localhost"},
-  abstract = {"unix", "@aglet-fail-abstract", NULL}, file = {"unix", "fail_net.sock", NULL};
+  abstract = {"unix", abstract_name, NULL}, file = {"unix", file_name, NULL};
 
 /* Whether deadlines are set: a park with one may end the process when memory fails. */
 static bool deadlines;
@@ -199,7 +208,7 @@ static void stop(const char *net, const char *addr) {
         ag_unref(c);
 }
 static void stop_abstract(void) {
-    stop("unix", "@aglet-fail-stop");
+    stop("unix", stop_name);
 }
 AG_TEST_RUN(a_stop_ends_what_is_accepted_whatever_fails) {
     WALK(MEMORY | SYSTEM, stop_abstract);

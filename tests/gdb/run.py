@@ -8,7 +8,7 @@ stand.c is built with the compiler of the build, optimised and not, with both li
 attached to it, starts it, and reads its core files, those of the script's own command and of the
 kernel. Each time it must load the script by itself, from the program or the library, and each
 command is compared with what stand.c has set up. steps.c is walked through instruction by
-instruction: at each the frames must be right.
+instruction: at each the frames must be right. A cross build is looked at through the emulator.
 """
 import os
 import re
@@ -17,12 +17,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 LIMIT_S = 300
 MARK = "=-=-="
+NOP_BYTES = 1  # before the first instruction
 NEVER = re.compile(r"Python Exception|Traceback|Backtrace stopped|corrupt stack|"
                    r"debug information of libaglet|no debug information here")
 
@@ -110,6 +112,7 @@ class Tests:
         for line in (build / "suite.txt").read_text().splitlines():
             key, _, value = line.partition(" ")
             self.suite.setdefault(key, value.strip())
+        self.debugger = "gdb-multiarch" if self.suite["emulator"] else "gdb"
         self.env = dict(os.environ, AGLET_PROCS="2", AGLET_CHECK="1", LC_ALL="C",
                         HOME=str(work))
         self.env.pop("DEBUGINFOD_URLS", None)
@@ -142,7 +145,7 @@ class Tests:
         return None
 
     def gdb(self, *args, safe=True):
-        command = ["gdb", "-q", "-nx", "-batch", "-iex", "set debuginfod enabled off"]
+        command = [self.debugger, "-q", "-nx", "-batch", "-iex", "set debuginfod enabled off"]
         for folder in (self.work, self.build) if safe else ():
             command += ["-iex", f"add-auto-load-safe-path {folder}"]
         for setting in ("width 0", "height 0", "confirm off", "style enabled off"):
@@ -212,6 +215,25 @@ class Tests:
         self.look(f"{name}, started", str(program), "-ex", "set breakpoint pending on",
                   "-ex", "break all_stand", "-ex", "run", after=["-ex", "kill"])
 
+    def emulated(self, name, program):
+        """Through the emulator's own server. It says nothing of signed return addresses, so the
+        processor is one without."""
+        socket = self.work / "gdb.sock"
+        emulator = self.suite["emulator"].split()
+        process = subprocess.Popen([emulator[0], "-cpu", "cortex-a72", *emulator[1:], "-g",
+                                    str(socket), str(program)], env=self.env, cwd=self.work,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        try:
+            while not socket.exists() and process.poll() is None:
+                time.sleep(0.01)
+            self.look(f"{name}, emulated", "-iex", f"set sysroot {emulator[-1]}", str(program),
+                      "-ex", f"target remote {socket}", "-ex", "break all_stand", "-ex", "continue",
+                      after=["-ex", "kill"])
+        finally:
+            process.kill()
+            process.wait()
+
     def dumped(self, name, program):
         pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
         if pattern.startswith("|") or "/" in pattern or "%" in pattern:
@@ -249,8 +271,9 @@ class Tests:
 
     def start_code(self, name, program):
         output = self.gdb(str(program), "-ex", "break main", "-ex", "run", "-ex",
-                          "break *ag__switch_first", "-ex", "continue", "-ex", f"echo {MARK}\\n",
-                          "-ex", "bt", "-ex", f"echo {MARK}\\n", "-ex", "kill")
+                          f"break *((char *)&ag__switch_bottom + {NOP_BYTES})",
+                          "-ex", "continue", "-ex", f"echo {MARK}\\n", "-ex", "bt", "-ex",
+                          f"echo {MARK}\\n", "-ex", "kill")
         part = output.split(MARK)[1].strip() if MARK in output else ""
         good = re.fullmatch(r"#0 .*ag(?:__|\.)switch_bottom \(\).*", part)
         self.expect(f"{name}: the first instruction of a goroutine", None if good else output)
@@ -318,10 +341,10 @@ def main():
     build = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as work:
         tests = Tests(build, Path(work).resolve())
-        if shutil.which("gdb") is None:
-            tests.skip("", "gdb (Debian package gdb)")
-        elif tests.suite["sanitize"] or tests.suite["emulator"]:
-            tests.skip("", "a build for this machine without a sanitizer")
+        if shutil.which(tests.debugger) is None:
+            tests.skip("", f"{tests.debugger} (Debian package {tests.debugger})")
+        elif tests.suite["sanitize"]:
+            tests.skip("", "a build without a sanitizer")
         elif "yes" not in tests.gdb("-ex", "python print('yes')"):
             tests.skip("", "gdb with Python")
         else:
@@ -332,6 +355,12 @@ def main():
 
 
 def run(tests):
+    if tests.suite["emulator"]:
+        for flag in "-O0", "-O2":
+            program = tests.compile("stand.c", flag, "-g", name="stand" + flag)
+            if program:
+                tests.emulated(f"{flag} static", program)
+        return
     for name, ways, *flags in (("-O0 static", ("attached",), "-O0", "-g"),
                                ("-O2 static", ("dumped",), "-O2", "-g"),
                                ("-O2 shared", ("started",), "-O2", "-g", "-DSHARED")):

@@ -24,6 +24,8 @@ import termios
 import time
 from pathlib import Path
 
+import openmetrics
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILD = Path(sys.argv[1]).resolve()
@@ -433,7 +435,54 @@ def the_web_asks_for_the_token():
                 need(program.curl(which, "/debug/stats", *options)[0] == 401, str(options))
 
 
-TESTS = [the_web_answers_alike_from_both_servers, the_web_answers_this_machine_alone,
+WANTS_OPEN = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
+              "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
+
+
+def metrics_satisfy_promtool():
+    with Served() as program:
+        texts = [curl(program.socket, "/metrics")[1]]
+        for which in 0, 1:
+            status, body, head = program.curl(which, "/debug/metrics")
+            need(status == 200 and "content-type: text/plain; version=0.0.4" in head, head)
+            texts.append(body)
+    if not shutil.which("promtool"):
+        raise Skip("promtool (Debian: prometheus)")
+    for text in texts:
+        need("ways_took_seconds_bucket" in text and "aglet_goroutines" in text, text)
+        done = subprocess.run(["promtool", "check", "metrics"], input=text.encode(),
+                              capture_output=True, timeout=LIMIT_S, check=False)
+        need(done.returncode == 0 and not done.stderr, f"{done.stderr.decode()}\n{text}")
+
+
+def openmetrics_come_to_whom_they_suit_and_follow_their_rules():
+    with Served() as program:
+        texts = [curl(program.socket, "/metrics", "-H", f"Accept: {WANTS_OPEN}")[1]]
+        for which in 0, 1:
+            status, body, head = program.curl(which, "/debug/metrics", "-H",
+                                              f"Accept: {WANTS_OPEN}")
+            need(status == 200, body)
+            need("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8" in head,
+                 head)
+            texts.append(body)
+    for text in texts:
+        wrong = list(openmetrics.problems(text))
+        need(not wrong, "\n".join(wrong[:10]))
+        need(re.search(r'^ways_hits_total 3 # \{request_id="r-1"\} 1 \d+\.\d{3}$', text, re.M),
+             text)
+        need('{kind="io",le="1.0"} 2 # {request_id="a \\"quoted\\"\\n\\\\ na\u00efve \ufffd"} 0.5 '
+             in text, text)
+    seeded = [("# EOF\n", ""), ("# EOF\n", "\n# EOF\n"), (' # {request_id="r-1"} 1', " # r-1 1"),
+              ("# TYPE ways_depth gauge", "# TYPE ways_depth counter"),
+              ('le="0.001"', 'le="0.0010"x'), ('le="+Inf"} 3', 'le="+Inf"} 1'),
+              ("ways_took_seconds_sum", "ways_taken_seconds_sum")]
+    for old, new in seeded:
+        need(old in text, old)
+        need(list(openmetrics.problems(text.replace(old, new, 1))), f"{new!r} is not found wrong")
+
+
+TESTS = [metrics_satisfy_promtool, openmetrics_come_to_whom_they_suit_and_follow_their_rules,
+         the_web_answers_alike_from_both_servers, the_web_answers_this_machine_alone,
          the_web_asks_for_the_token, groups_and_processors_are_json,
          what_the_pages_ask_for_is_json, top_prints_groups,
          top_draws_on_a_terminal_and_listens_to_keys,

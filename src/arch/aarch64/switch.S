@@ -132,8 +132,8 @@
     stp     xzr, xzr, [x0, #32]
     stp     xzr, xzr, [x0, #48]
     stp     xzr, xzr, [x0, #64]
-    adrp    x9, ag__switch_first
-    add     x9, x9, #:lo12:ag__switch_first
+    adrp    x9, .Lfirst
+    add     x9, x9, #:lo12:.Lfirst
     stp     xzr, x9, [x0, #80]          /* x29: the chain of frames ends; x30 */
     stp     xzr, xzr, [x0, #96]
     stp     xzr, xzr, [x0, #112]
@@ -152,7 +152,7 @@ ag__switch_bottom:
     .cfi_startproc
     .cfi_undefined x30
     nop
-ag__switch_first:
+.Lfirst:
     hint    #34
     blr     x19
     brk     #1

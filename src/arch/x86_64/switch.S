@@ -18,7 +18,7 @@ ag__switch_prepare:
     stmxcsr (%rax)
     fnstcw  4(%rax)
     movq    %rsi, 8(%rax)              /* rbp: entry */
-    leaq    ag__switch_first(%rip), %rcx
+    leaq    .Lfirst(%rip), %rcx
     movq    %rcx, 16(%rax)
     ret
     .cfi_endproc
@@ -32,7 +32,7 @@ ag__switch_bottom:
     .cfi_startproc
     .cfi_undefined %rip
     nop
-ag__switch_first:
+.Lfirst:
     endbr64
     movq    %rbp, %rbx
     xorl    %ebp, %ebp
