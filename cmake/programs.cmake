@@ -151,6 +151,13 @@ if(AGLET_BUILD_TESTS)
         else()
             target_link_libraries(test_${name} PRIVATE ${http_static} aglet_static)
         endif()
+        # The heap profile's library: its parts, for white-box tests; all of it, before the C library.
+        if(name MATCHES "^heap_")
+            target_sources(test_${name} PRIVATE src/heap/blocks.c src/heap/sample.c
+                                                src/heap/stacks.c)
+        elseif(name MATCHES "^conformance_heap" AND TARGET aglet_heap)
+            target_link_libraries(test_${name} PRIVATE aglet_heap)
+        endif()
         if(source IN_LIST white_box)
             target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
         endif()

@@ -34,7 +34,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { UNSET = -1, RATE = 512 * 1024, ARENA = 16 * 1024, OWN_FRAMES = 4 };
+enum { UNSET = -1, RATE = 512 * 1024, ARENA = 16 * 1024, OWN_FRAMES = 8 };
 
 static __thread struct {
     ag__heap_sampler sampler;

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of the heap profile share: a place that allocates, and what a profile says of it.
+ */
+#ifndef CONFORMANCE_HEAP_H
+#define CONFORMANCE_HEAP_H
+
+#include "common.h"
+#include "pprof.h"
+
+/* Each is a line of its own in -top. */
+static __attribute__((noinline, unused)) void *leaks(size_t n) {
+    void *p = malloc(n);
+    __asm__ volatile("" : "+r"(p)::"memory"); /* no tail call, and it must be there */
+    return p;
+}
+static __attribute__((noinline, unused)) void drops(size_t n) {
+    void *p = malloc(n);
+    __asm__ volatile("" : "+r"(p)::"memory");
+    free(p);
+    __asm__ volatile("" ::: "memory");
+}
+
+/* The file of the library; "": it is not there. */
+static inline const char *shim_path(void) {
+    static char line[4096 + 128];
+    char *path = NULL;
+    FILE *in = fopen("/proc/self/maps", "r");
+    while (!path && fgets(line, sizeof line, in))
+        if (strstr(line, "libaglet-heap"))
+            path = strchr(line, '/');
+    fclose(in);
+    if (path)
+        path[strcspn(path, "\n")] = 0;
+    return path ? path : "";
+}
+
+/* Every block is sampled from the start, before there are other threads: no thread has bytes left
+ * that it lets pass. One block comes before that, at the rate that is usual. */
+static __attribute__((noinline, unused)) void *leaks_early(size_t n) {
+    void *p = malloc(n);
+    __asm__ volatile("" : "+r"(p)::"memory");
+    return p;
+}
+static __attribute__((noinline, unused)) void lets_pass(size_t n) {
+    void *p = malloc(n);
+    __asm__ volatile("" : "+r"(p)::"memory");
+    free(p);
+    __asm__ volatile("" ::: "memory");
+}
+enum { EARLY = 1 << 24 }; /* 32 times the rate */
+static void *early_block;
+static int64_t rate_at_start;
+static __attribute__((constructor(102))) void sample_all(void) {
+    early_block = leaks_early(EARLY);
+    rate_at_start = ag_profile_heap_rate(1);
+    for (int i = 0; rate_at_start >= 0 && i < 64; i++)
+        lets_pass(rate_at_start > 1 << 20 ? (size_t)rate_at_start : 1 << 20);
+}
+
+/* Skips where there is no library. */
+static inline void needs_library(void) {
+    if (ag_profile_heap_rate(-1) == -ENOSYS)
+        ag_skip("this build has no aglet-heap: malloc is the sanitizer's");
+    if (ag_test_under("valgrind"))
+        ag_skip("malloc is valgrind's");
+}
+
+/* And where there is no pprof to read what it says. From here on the rate is this one. */
+static inline void needs_shim(int64_t rate) {
+    needs_library();
+    needs_go();
+    ag_check_int(ag_profile_heap_rate(rate), 1);
+}
+
+/* A column of -top: flat, in bytes or blocks. */
+static inline double heap_value(const char *profile, const char *index, const char *function) {
+    char options[128], *path = profile_of(profile);
+    snprintf(options, sizeof options,
+             "-top -nodecount=10000 -nodefraction=0 -unit=b "
+             "-sample_index=%s",
+             index);
+    char *text = pprof(path, options);
+    double value = pprof_flat(text, function);
+    free(text);
+    forget(path);
+    return value;
+}
+
+/* A file as text; free it. */
+static inline char *text_of(const char *path) {
+    char *text = calloc(1, 1 << 20);
+    FILE *in = fopen(path, "r");
+    ag_check(text && in && fread(text, 1, (1 << 20) - 1, in) > 0);
+    fclose(in);
+    return text;
+}
+
+#endif
