@@ -149,7 +149,7 @@ const char *ag__prof_heap_why(int error) {
     if (error == -ENOSYS)
         return "the heap is not watched: start the program with\n"
                "    LD_PRELOAD=$(pkg-config --variable=libdir aglet-heap)/libaglet-heap.so\n"
-               "in its environment, or link it with $(pkg-config --libs aglet-heap aglet)\n";
+               "in its environment, or link it with $(pkg-config --libs aglet-heap)\n";
     if (error == -EOPNOTSUPP)
         return "the heap is not watched: libaglet-heap is there, but malloc is another library's "
                "or a sanitizer's\n";
