@@ -151,7 +151,7 @@ if(AGLET_BUILD_TESTS)
         else()
             target_link_libraries(test_${name} PRIVATE ${http_static} aglet_static)
         endif()
-        # The heap profile's library: its parts, for white-box tests; all of it, before the C library.
+        # The heap profile's library: its parts for white-box tests, else all of it.
         if(name MATCHES "^heap_")
             target_sources(test_${name} PRIVATE src/heap/blocks.c src/heap/sample.c
                                                 src/heap/stacks.c)
