@@ -394,10 +394,14 @@ void free_aligned_sized(void *p, size_t alignment, size_t n) {
 /* ---- What the runtime asks ------------------------------------------------------------------ */
 
 static bool is_used(void) {
+    if (real.malloc == first_malloc)
+        resolve();
     return !atomic_load(&has_keeper) && dlsym(RTLD_DEFAULT, "malloc") == (void *)malloc;
 }
 
 static int64_t change_rate(int64_t bytes) {
+    if (real.malloc == first_malloc)
+        resolve();
     int64_t now = rate_now();
     if (now < 0 || bytes < 0 || atomic_load(&has_keeper))
         return now < 0 ? 0 : now;
