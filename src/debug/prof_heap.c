@@ -47,20 +47,21 @@ typedef struct heap_tag {
 } heap_tag;
 _Static_assert(sizeof(heap_tag) <= AG__HEAP_TAG, "a tag has room for it");
 
-/* NULL: the library is not there. */
+/* NULL: the library is not there. Looked for once: the loader has a lock, and later nothing may
+ * wait for it. */
 static const ag__heap_shim *shim_now(void) {
     static _Atomic(const ag__heap_shim *) known;
-    const ag__heap_shim *shim = atomic_load(&known);
-    if (shim)
-        return shim;
+    static _Atomic bool looked;
+    if (atomic_load(&looked))
+        return atomic_load(&known);
     void *found = ag__os_exported("ag_heap_shim");
-    if (!found)
-        return NULL;
-    ag__heap_shim_fn fn;
-    memcpy(&fn, &found, sizeof fn);
-    shim = fn(AG__HEAP_VERSION);
-    atomic_store(&known, shim);
-    return shim;
+    if (found) {
+        ag__heap_shim_fn fn;
+        memcpy(&fn, &found, sizeof fn);
+        atomic_store(&known, fn(AG__HEAP_VERSION));
+    }
+    atomic_store(&looked, true);
+    return atomic_load(&known);
 }
 
 static AG__NO_SANITIZE size_t write_tag(void *ret_tag) {

@@ -3,7 +3,7 @@
  * heap.h - what the library aglet-heap tells the runtime: by stack, how much was allocated and how
  * much of it was freed again. Two libraries that may be of different age: the runtime looks for the
  * function ag_heap_shim among the names that the program exports, and asks for a version of this
- * table. No function of it allocates, takes a lock or waits.
+ * table. No function of it allocates, takes a lock or waits, once malloc has been called.
  */
 #ifndef AG_HEAP_H
 #define AG_HEAP_H

@@ -43,7 +43,7 @@ static __thread struct {
 } t;
 
 static _Atomic int64_t rate = UNSET;   /* Atomic; relaxed. */
-static _Atomic bool has_keeper;        /* Atomic: a sanitizer is there. */
+static _Atomic bool aside;             /* Atomic: malloc is not ours. Set by resolve. */
 static _Atomic int64_t lost;           /* Atomic; relaxed. */
 static _Atomic ag__heap_tag_fn tag_fn; /* Atomic. */
 
@@ -108,12 +108,14 @@ static void *next(const char *name) {
                            __ATOMIC_RELAXED);                                                      \
     } while (0)
 
-static void look_for_keepers(void) {
-    static const char *const names[] = {"__asan_init", "__tsan_init", "__msan_init",
-                                        "__hwasan_init", "__lsan_init"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (dlsym(RTLD_DEFAULT, names[i]))
-            atomic_store(&has_keeper, true);
+/* Whether calls come to somebody else first, or are a sanitizer's business. */
+static bool stands_aside(void) {
+    static const char *const sanitizers[] = {"__asan_init", "__tsan_init", "__msan_init",
+                                             "__hwasan_init", "__lsan_init"};
+    for (size_t i = 0; i < sizeof sanitizers / sizeof *sanitizers; i++)
+        if (dlsym(RTLD_DEFAULT, sanitizers[i]))
+            return true;
+    return dlsym(RTLD_DEFAULT, "malloc") != (void *)malloc;
 }
 
 static AG__COLD void resolve(void) {
@@ -128,7 +130,7 @@ static AG__COLD void resolve(void) {
     SET(posix_memalign);
     SET(valloc);
     SET(pvalloc);
-    look_for_keepers();
+    atomic_store(&aside, stands_aside());
     t.resolving = false;
     errno = saved;
 }
@@ -203,7 +205,7 @@ static int64_t rate_now(void) {
     int64_t now = atomic_load_explicit(&rate, memory_order_relaxed);
     if (now >= 0 || !environ || t.resolving || real.malloc == first_malloc)
         return now;
-    int64_t asked = atomic_load(&has_keeper) ? 0 : rate_asked();
+    int64_t asked = atomic_load(&aside) ? 0 : rate_asked();
     return atomic_compare_exchange_strong(&rate, &now, asked) ? asked : now;
 }
 
@@ -396,14 +398,14 @@ void free_aligned_sized(void *p, size_t alignment, size_t n) {
 static bool is_used(void) {
     if (real.malloc == first_malloc)
         resolve();
-    return !atomic_load(&has_keeper) && dlsym(RTLD_DEFAULT, "malloc") == (void *)malloc;
+    return !atomic_load(&aside);
 }
 
 static int64_t change_rate(int64_t bytes) {
     if (real.malloc == first_malloc)
         resolve();
     int64_t now = rate_now();
-    if (now < 0 || bytes < 0 || atomic_load(&has_keeper))
+    if (now < 0 || bytes < 0 || atomic_load(&aside))
         return now < 0 ? 0 : now;
     return atomic_exchange_explicit(&rate, bytes, memory_order_relaxed);
 }
