@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum { FREE, FILLING, READY };
-enum { STEPS = AG__SIZE(64, 4), PLACES = AG__SIZE(16384, 64) };
+enum { STEPS = AG__SIZE(64, 16), PLACES = AG__SIZE(16384, 1024) };
 
 typedef struct place {
     _Atomic uint32_t state; /* Atomic; above. */

@@ -67,7 +67,8 @@ static void needs_library() {
 
 AG_TEST(what_constructors_allocate_before_main_is_seen) {
     needs_library();
-    ag_check_int(in_use("builds_early"), 4 << 22);
+    long found = in_use("builds_early"); /* with AGLET_HEAP_RATE=1 the vector itself, too */
+    ag_check(found == 4 << 22 || found == (4 << 22) + (long)sizeof(std::vector<int>));
     early.reset();
     ag_check_int(in_use("builds_early"), 0);
 }
