@@ -148,9 +148,9 @@ int ag__prof_gather_allocs(ag__prof *p, int times) {
 
 const char *ag__prof_heap_why(int error) {
     if (error == -ENOSYS)
-        return "the heap is not watched: start the program with\n"
-               "    LD_PRELOAD=$(pkg-config --variable=libdir aglet-heap)/libaglet-heap.so\n"
-               "in its environment, or link it with $(pkg-config --libs aglet-heap)\n";
+        return "the heap is not watched: start the program with "
+               "LD_PRELOAD=$(pkg-config --variable=libdir aglet-heap)/libaglet-heap.so or link it "
+               "with $(pkg-config --libs aglet-heap)\n"; /* one line: `aglet pprof` prints one */
     if (error == -EOPNOTSUPP)
         return "the heap is not watched: libaglet-heap is there, but malloc is another library's "
                "or a sanitizer's\n";

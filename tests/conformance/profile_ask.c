@@ -115,7 +115,7 @@ AG_TEST_RUN(without_its_library_the_heap_has_no_profile_and_says_what_to_do) {
         ag_check_int(status_of(targets[i]), 501);
         char *text = asked(targets[i], NULL);
         ag_check_contains(text, "LD_PRELOAD=$(pkg-config --variable=libdir aglet-heap)"
-                                "/libaglet-heap.so\n");
+                                "/libaglet-heap.so or ");
         ag_check_contains(text, "$(pkg-config --libs aglet-heap)");
         free(text);
     }
