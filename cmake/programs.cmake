@@ -165,6 +165,10 @@ if(AGLET_BUILD_TESTS)
         list(APPEND programs ${name})
     endforeach()
 
+    # Has an allocator of its own.
+    set_source_files_properties(tests/conformance/heap_other.c PROPERTIES
+                                COMPILE_OPTIONS "-fno-builtin;-fno-lto")
+
     # The library that conformance_plugin opens: both use the shared runtime.
     add_library(test_plugin MODULE ${PROJECT_SOURCE_DIR}/tests/conformance/plugin/deferring.c)
     target_compile_options(test_plugin PRIVATE ${AGLET_WARNINGS} ${AGLET_THREAD_FLAGS})
