@@ -8,13 +8,18 @@
 #include "common.h"
 #include "pprof.h"
 
-/* Each is a line of its own in -top. */
-static __attribute__((noinline, unused)) void *leaks(size_t n) {
+/* Each is a line of its own in -top, by this very name. */
+#ifdef __clang__
+#define ITSELF __attribute__((noinline, unused))
+#else
+#define ITSELF __attribute__((noipa, unused))
+#endif
+static ITSELF void *leaks(size_t n) {
     void *p = malloc(n);
     __asm__ volatile("" : "+r"(p)::"memory"); /* no tail call, and it must be there */
     return p;
 }
-static __attribute__((noinline, unused)) void drops(size_t n) {
+static ITSELF void drops(size_t n) {
     void *p = malloc(n);
     __asm__ volatile("" : "+r"(p)::"memory");
     free(p);
@@ -37,12 +42,12 @@ static inline const char *shim_path(void) {
 
 /* Every block is sampled from the start, before there are other threads: no thread has bytes left
  * that it lets pass. One block comes before that, at the rate that is usual. */
-static __attribute__((noinline, unused)) void *leaks_early(size_t n) {
+static ITSELF void *leaks_early(size_t n) {
     void *p = malloc(n);
     __asm__ volatile("" : "+r"(p)::"memory");
     return p;
 }
-static __attribute__((noinline, unused)) void lets_pass(size_t n) {
+static ITSELF void lets_pass(size_t n) {
     void *p = malloc(n);
     __asm__ volatile("" : "+r"(p)::"memory");
     free(p);

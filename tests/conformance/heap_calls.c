@@ -9,7 +9,7 @@
 enum { N = 10000 };
 
 #define SITE(name, call)                                                                           \
-    static __attribute__((noinline)) void *site_##name(void) {                                     \
+    static ITSELF void *site_##name(void) {                                                        \
         void *p = call;                                                                            \
         __asm__ volatile("" : "+r"(p)::"memory");                                                  \
         return p;                                                                                  \
@@ -26,7 +26,7 @@ SITE(memalign, memalign(64, N))
 SITE(valloc, valloc(N))
 SITE(pvalloc, pvalloc(N))
 
-static __attribute__((noinline)) void *site_posix_memalign(void) {
+static ITSELF void *site_posix_memalign(void) {
     void *p = NULL;
     ag_check_int(posix_memalign(&p, 128, N), 0);
     return p;
@@ -203,7 +203,7 @@ AG_TEST(what_works_leaves_errno_alone) {
 }
 
 /* The C library's own calls come through, too. */
-static __attribute__((noinline)) char *copies(const char *text) {
+static ITSELF char *copies(const char *text) {
     char *copy = strdup(text);
     __asm__ volatile("" : "+r"(copy)::"memory");
     return copy;
