@@ -11,14 +11,20 @@
 
 AG_TEST_RUN(a_leak_is_found_at_its_site_within_bounds) {
     enum { N = 20000, SIZE = 1000 };
+    needs_go();
     needs_shim(16 * 1024);
     for (int i = 0; i < N; i++)
         leaks(SIZE);
     /* Some 1200 samples: a deviation of 3 %. */
-    double found = heap_value("heap", "inuse_space", "leaks");
+    char *path = profile_of("heap"), *text = pprof(path, "-top -unit=b");
+    double found = pprof_flat(text, "leaks");
     if (found < N * SIZE * 0.8 || found > N * SIZE * 1.2)
         ag_fail("%.0f bytes instead of %d", found, N * SIZE);
-    found = heap_value("heap", "alloc_objects", "leaks");
+    free(text);
+    text = pprof(path, "-top -sample_index=alloc_objects");
+    found = pprof_flat(text, "leaks");
+    free(text);
+    forget(path);
     if (found < N * 0.8 || found > N * 1.2)
         ag_fail("%.0f blocks instead of %d", found, N);
 }
@@ -37,6 +43,7 @@ AG_TEST_RUN(at_rate_one_the_numbers_are_exact) {
 }
 
 AG_TEST_RUN(heap_and_allocs_differ_in_what_is_shown_first) {
+    needs_go();
     needs_shim(1);
     leaks(1000);
     drops(5000);
@@ -160,6 +167,7 @@ static void leaks_for(const char *customer, size_t n) {
     leaks(n);
 }
 AG_TEST_RUN(samples_have_the_labels_of_the_goroutine) {
+    needs_go();
     needs_shim(1);
     ag_wg wg = AG_WG_INIT;
     ag_wg_go(&wg, leaks_for, "adams", 3000);
@@ -317,18 +325,10 @@ AG_TEST_RUN(children_of_a_fork_allocate_and_free) {
 
 /* ---- Asked for while the program runs ------------------------------------------------------- */
 
-static int begin(void *arg, int status, const char *type) {
-    (void)type;
-    return status == 200 || arg == NULL ? 0 : -EIO;
-}
-static int keep(void *arg, const void *data, size_t n) {
-    return fwrite(data, 1, n, arg) == n ? 0 : -EIO;
-}
 static char *asked(const char *target, const char *options) {
     char *path = new_path();
     FILE *out = fopen(path, "w");
-    ag_debug_client client = {.arg = out, .begin = begin, .write = keep};
-    ag_check_int(ag_debug_answer(target, &client), 0);
+    answer_to(target, out);
     fclose(out);
     char *text = options ? pprof(path, options) : text_of(path);
     forget(path);
@@ -341,6 +341,7 @@ static void leaks_now_and_then(void) {
     }
 }
 AG_TEST_RUN(the_answers_are_what_is_in_use_and_what_changes) {
+    needs_go();
     needs_shim(1);
     leaks(1 << 20);
     ag_wg wg = AG_WG_INIT;

@@ -73,25 +73,49 @@ static inline void needs_library(void) {
         ag_skip("malloc is valgrind's");
 }
 
-/* And where there is no pprof to read what it says. From here on the rate is this one. */
+/* From here on the rate is this one. */
 static inline void needs_shim(int64_t rate) {
     needs_library();
-    needs_go();
     ag_check_int(ag_profile_heap_rate(rate), 1);
 }
 
-/* A column of -top: flat, in bytes or blocks. */
+static inline int answer_begin(void *arg, int status, const char *type) {
+    (void)type;
+    return arg && status == 200 ? 0 : -EIO;
+}
+static inline int answer_keep(void *arg, const void *data, size_t n) {
+    return fwrite(data, 1, n, arg) == n ? 0 : -EIO;
+}
+static inline void answer_to(const char *target, FILE *out) {
+    ag_debug_client client = {.arg = out, .begin = answer_begin, .write = answer_keep};
+    ag_check_int(ag_debug_answer(target, &client), 0);
+}
+
+/* What `heap` or `allocs` says of those stacks whose innermost function is this one. */
 static inline double heap_value(const char *profile, const char *index, const char *function) {
-    char options[128], *path = profile_of(profile);
-    snprintf(options, sizeof options,
-             "-top -nodecount=10000 -nodefraction=0 -unit=b "
-             "-sample_index=%s",
-             index);
-    char *text = pprof(path, options);
-    double value = pprof_flat(text, function);
+    static const char *const names[] = {"alloc_objects", "alloc_space", "inuse_objects",
+                                        "inuse_space"};
+    char target[64], place[128], *text = NULL, *rest = NULL;
+    size_t size;
+    long long v[4] = {0}, sum = 0;
+    int which = 0;
+    while (strcmp(names[which], index) != 0)
+        which++;
+    FILE *out = open_memstream(&text, &size);
+    snprintf(target, sizeof target, "/debug/pprof/%s?debug=1", profile);
+    answer_to(target, out);
+    fclose(out);
+    bool is_first = false;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        if (sscanf(line, "%lld %lld %lld %lld @", &v[0], &v[1], &v[2], &v[3]) == 4) {
+            is_first = true;
+        } else if (is_first && sscanf(line, "#\t0x%*x\t%127s", place) == 1) {
+            sum += strcmp(place, function) == 0 ? v[which] : 0;
+            is_first = false;
+        }
+    }
     free(text);
-    forget(path);
-    return value;
+    return (double)sum;
 }
 
 /* A file as text; free it. */

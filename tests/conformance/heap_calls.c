@@ -51,6 +51,7 @@ static const struct {
 
 AG_TEST(each_function_is_found_under_its_caller) {
     void *blocks[COUNT(sites)];
+    needs_go();
     needs_shim(1);
     for (size_t i = 0; i < COUNT(sites); i++)
         blocks[i] = sites[i].call();
@@ -209,6 +210,7 @@ static ITSELF char *copies(const char *text) {
     return copy;
 }
 AG_TEST(what_the_c_library_allocates_is_seen) {
+    needs_go();
     needs_shim(1);
     static char text[30000];
     memset(text, 'x', sizeof text - 1);
