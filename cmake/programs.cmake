@@ -151,11 +151,23 @@ if(AGLET_BUILD_TESTS)
         else()
             target_link_libraries(test_${name} PRIVATE ${http_static} aglet_static)
         endif()
+        # The heap profile's library: its parts for white-box tests, else all of it.
+        if(name MATCHES "^heap_")
+            target_sources(test_${name} PRIVATE src/heap/blocks.c src/heap/sample.c
+                                                src/heap/stacks.c)
+        elseif(name MATCHES "^conformance_heap" AND TARGET aglet_heap)
+            target_link_libraries(test_${name} PRIVATE aglet_heap)
+            set_target_properties(test_${name} PROPERTIES ENABLE_EXPORTS ON)
+        endif()
         if(source IN_LIST white_box)
             target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
         endif()
         list(APPEND programs ${name})
     endforeach()
+
+    # Has an allocator of its own.
+    set_source_files_properties(tests/conformance/heap_other.c PROPERTIES
+                                COMPILE_OPTIONS "-fno-builtin;-fno-lto")
 
     # The library that conformance_plugin opens: both use the shared runtime.
     add_library(test_plugin MODULE ${PROJECT_SOURCE_DIR}/tests/conformance/plugin/deferring.c)

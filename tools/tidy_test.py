@@ -178,6 +178,12 @@ class Tidy(unittest.TestCase):
         self.assertIn("exports ag_secret, which no public header declares", found)
         self.assertIn("low is neither static", found)
         self.assertNotIn("ag_good", found)
+        # A library with a map of its own may export what that names.
+        self.write("cmake/aglet-x.map", SPDX + "{\n    bare;\n};\n")
+        subprocess.run("cc -shared -fPIC ../x.c -o libaglet-x.so".split(), cwd=build, check=True)
+        found = self.found()
+        self.assertEqual(found.count("exports bare;"), 1)
+        self.assertEqual(found.count("exports ag_secret"), 2)
 
 
 if __name__ == "__main__":

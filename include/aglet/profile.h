@@ -25,10 +25,14 @@ AG__BEGIN
  *   mutex          where locks were given up for which others waited, and how long those had, since
  *                  ag_profile_mutex_fraction
  *   threadcreate   what made the threads that run goroutines
+ *   heap           memory in use, by who allocated it, sampled and scaled up; see
+ *                  ag_profile_heap_rate
+ *   allocs         the same, where one looks first at what was allocated so far
  *
  * Nobody is stopped; a profile of what is there now is no snapshot of one moment.
  * Waits: no. Works when every thread is stuck.
- * Returns: 0; -ENOENT there is no such name; -ENOMEM; -EIO out can't be written.
+ * Returns: 0; -ENOENT there is no such name; -ENOMEM; -EIO out can't be written; heap and allocs:
+ * -ENOSYS, -EOPNOTSUPP as ag_profile_heap_rate.
  * From: goroutine, any thread.
  */
 AG_API int ag_profile_write(const char *name, FILE *out);
@@ -74,6 +78,26 @@ AG_API int64_t ag_profile_block_rate(int64_t ns);
  * Go: SetMutexProfileFraction.
  */
 AG_API int ag_profile_mutex_fraction(int n);
+
+/**
+ * From now on one block is sampled for each `bytes` allocated, on an average: malloc and its
+ * relatives, and so C++'s new, of the whole process, from its start on. Large blocks are as good as
+ * always seen, small ones rarely, and what is seen stands for the rest: the sums of the profiles
+ * heap and allocs are right on an average, whatever the sizes. 1: every block; 0: none from now on;
+ * those that were sampled are still watched, and leave the profile when they are freed. At the
+ * start it is AGLET_HEAP_RATE, 512 KiB if that is not set. A thread goes by the new rate once it
+ * has allocated what the old one, or 1 MiB if that was 0, lets pass.
+ *
+ * Needs the library aglet-heap: `LD_PRELOAD=.../libaglet-heap.so`, or linked
+ * (docs/guide/profiles.md). Without it nothing is watched, and nothing costs anything.
+ * Returns: the rate before; negative `bytes` change nothing. -ENOSYS the library is not there;
+ * -EOPNOTSUPP malloc is not its own but another library's, or a sanitizer is in the process.
+ * From: goroutine, any thread.
+ * Limit: 16384 different stacks, of their innermost 64 frames; further ones are counted without a
+ * stack, and the file says so.
+ * Go: MemProfileRate, which must be set once and first; here it may be changed.
+ */
+AG_API int64_t ag_profile_heap_rate(int64_t bytes);
 
 AG__END
 #endif

@@ -33,6 +33,7 @@ struct ag__question {
     /* Written while it is answered. */
     const char *type;    /* of the content, until the answer begins */
     const char *mistake; /* the key whose value is no number */
+    const char *reason;  /* what the error page says; NULL: what the error means */
     bool refused;        /* what was not sent yet is for nobody: an error page follows */
     bool begun;          /* the client knows status and type */
     int failed;          /* what the client's functions said */
@@ -137,6 +138,10 @@ void ag__question_set_type(const ag__question *q, const char *content_type) {
     ((ag__question *)q)->type = content_type;
 }
 
+void ag__question_set_reason(const ag__question *q, const char *reason) {
+    ((ag__question *)q)->reason = reason;
+}
+
 bool ag__question_sleep(const ag__question *q, int64_t ns) {
     const int64_t slice = 50 * AG_MS;
     bool is_goroutine = ag_id() > 0;
@@ -194,6 +199,8 @@ static int status_of(int error) {
 static void error_text(const ag__question *q, int error, char *text, size_t size) {
     if (q->mistake)
         snprintf(text, size, "the value of '%s' must be a number\n", q->mistake);
+    else if (q->reason)
+        snprintf(text, size, "%s", q->reason);
     else if (error == -ENOENT)
         snprintf(text, size, "nothing is at this path; /debug/list tells what there is\n");
     else if (error == -ESRCH)
@@ -213,7 +220,7 @@ static void error_text(const ag__question *q, int error, char *text, size_t size
 }
 
 static int refuse(ag__question *q, int error) {
-    char text[160];
+    char text[400];
     error_text(q, error, text, sizeof text);
     begin(q, q->mistake ? 400 : status_of(error), "text/plain; charset=utf-8");
     if (!q->failed)

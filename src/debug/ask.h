@@ -33,6 +33,8 @@ bool ag__question_is_given_up(const ag__question *q);
 /* Another content type than the table's; before the first byte is written. With `debug=1` and
  * above in the query it is text without being told, as in Go's profiles. */
 void ag__question_set_type(const ag__question *q, const char *content_type);
+/* What the error page says, in place of the usual words; a constant, NULL: the usual ones. */
+void ag__question_set_reason(const ag__question *q, const char *reason);
 
 /* Writes the answer. Returns 0, or a negative errno value: an error page, if nothing of the answer
  * has left yet; else an answer that breaks off, which clients can tell from a whole one. */

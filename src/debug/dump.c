@@ -121,6 +121,7 @@ static void world_begins(void) {
     ag__ask_open();
     ag__detect_begin();
     ag__stall_begin();
+    ag__prof_heap_begin();
 }
 static void world_ends(void) {
     ag__stall_end();

@@ -74,6 +74,11 @@ void ag__prof_waited(ag__m *m, int reason, int64_t ns);
 void ag__prof_contended(ag__m *m, int64_t ns);
 void ag__prof_thread_made(void);
 
+/* The heap's. Where a world begins; why it has no profile, in words that say what to do, by the
+ * error of its gather - NULL: another error. */
+void ag__prof_heap_begin(void);
+const char *ag__prof_heap_why(int error);
+
 #define PROFILE(kind, gather, about)                                                               \
     extern const ag__prof_kind kind;                                                               \
     int gather(ag__prof *p, int times);

@@ -80,7 +80,12 @@ int ag__ask_pprof(const ag__question *q, FILE *out) {
         ag_dump_as(out, AG_DUMP_EACH);
         return 0;
     }
-    return ag__question_is_given_up(q) ? 0 : answer(q, source, seconds, out);
+    if (ag__question_is_given_up(q))
+        return 0;
+    int r = answer(q, source, seconds, out);
+    if (source->kind == &ag__prof_heap || source->kind == &ag__prof_allocs)
+        ag__question_set_reason(q, ag__prof_heap_why(r));
+    return r;
 }
 
 int ag__ask_pprof_cpu(const ag__question *q, FILE *out) {

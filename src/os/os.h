@@ -36,6 +36,8 @@ void ag__os_thread_stack(const void **ret_lo, size_t *ret_bytes);
 int *ag__os_errno(void);
 /* Calls fn(value) when the calling thread ends; one such function per process. */
 int ag__os_at_thread_exit(void (*fn)(void *), void *value);
+/* What the program and its libraries export by this name; NULL: nothing. */
+void *ag__os_exported(const char *name);
 /* Calls fn in the child of every fork. */
 int ag__os_at_fork(void (*fn)(void));
 

@@ -100,6 +100,27 @@ AG_TEST_RUN(goroutines_in_three_ways) {
     ag_unref(c);
 }
 
+/* This program is not linked with aglet-heap. */
+AG_TEST_RUN(without_its_library_the_heap_has_no_profile_and_says_what_to_do) {
+    static const char *const targets[] = {"/debug/pprof/heap", "/debug/pprof/allocs?debug=1",
+                                          "/debug/pprof/heap?seconds=1"};
+    FILE *out = fopen("/dev/null", "w");
+    if (getenv("LD_PRELOAD"))
+        ag_skip("something is preloaded");
+    ag_check_int(ag_profile_write("heap", out), -ENOSYS);
+    ag_check_int(ag_profile_write("allocs", out), -ENOSYS);
+    ag_check_int(ag_profile_heap_rate(1), -ENOSYS);
+    fclose(out);
+    for (size_t i = 0; i < COUNT(targets); i++) {
+        ag_check_int(status_of(targets[i]), 501);
+        char *text = asked(targets[i], NULL);
+        ag_check_contains(text, "LD_PRELOAD=$(pkg-config --variable=libdir aglet-heap)"
+                                "/libaglet-heap.so or ");
+        ag_check_contains(text, "$(pkg-config --libs aglet-heap)");
+        free(text);
+    }
+}
+
 static _Atomic bool go_on;
 static void sends(ag_chan(int) c, ag_wg *wg) {
     while (atomic_load(&go_on)) {

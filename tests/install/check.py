@@ -65,6 +65,15 @@ int main(void) {
     return 0;
 }
 """
+HEAP_PROGRAM = r"""
+#include <aglet/profile.h>
+#include <stdio.h>
+
+int main(void) {
+    printf("%d\n", ag_profile_heap_rate(-1) == 512 * 1024 ? 42 : 0);
+    return 0;
+}
+"""
 PROJECT = """
 cmake_minimum_required(VERSION 3.20)
 project(user LANGUAGES C)
@@ -75,6 +84,10 @@ foreach(kind IN ITEMS aglet aglet_static)
 endforeach()
 add_executable(with_test test.c)
 target_link_libraries(with_test PRIVATE aglet::test)
+if(TARGET aglet::heap)
+    add_executable(with_heap heap.c)
+    target_link_libraries(with_heap PRIVATE aglet::aglet_static aglet::heap)
+endif()
 if(TARGET aglet::http)
     add_executable(with_http main.c)
     target_link_libraries(with_http PRIVATE aglet::http)
@@ -101,9 +114,9 @@ class Check:
         if not good:
             print("    " + output.replace("\n", "\n    "))
 
-    def program(self, name, path):
+    def program(self, name, *command):
         try:
-            good, output = self.run(path)
+            good, output = self.run(*command)
         except OSError as error:
             good, output = False, str(error)
         self.expect(name, good and output == "42\n", output)
@@ -117,15 +130,24 @@ class Check:
         self.program("cmake: test", self.work / "build/with_test")
         if (self.prefix / "lib/libaglet-http.so").exists():
             self.program("cmake: http", self.work / "build/with_http")
+        if (self.prefix / "lib/libaglet-heap.so").exists():
+            self.program("cmake: heap", self.work / "build/with_heap")
 
     def pkg_config(self):
         for package in sorted((self.prefix / "lib/pkgconfig").glob("*.pc")):
             name = package.stem
             good, flags = self.run("pkg-config", "--cflags", "--libs", name)
             self.expect(f"pkg-config {name}", good, flags)
-            source = "test.c" if name == "aglet-test" else "main.c"
+            source = {"aglet-test": "test.c", "aglet-heap": "heap.c"}.get(name, "main.c")
             self.expect(f"cc with {name}", *self.run("cc", source, "-o", name, *flags.split()))
             self.program(f"program with {name}", self.work / name)
+
+    def preload(self):
+        """As the error of a program without the library says."""
+        good, flags = self.run("pkg-config", "--cflags", "--libs", "aglet")
+        self.expect("cc for preload", *self.run("cc", "heap.c", "-o", "plain", *flags.split()))
+        self.program("preloaded", "sh", "-c", "LD_PRELOAD=$(pkg-config --variable=libdir "
+                     "aglet-heap)/libaglet-heap.so ./plain")
 
 
 def main():
@@ -135,6 +157,7 @@ def main():
         check = Check(work, work / "moved")
         (work / "main.c").write_text(PROGRAM)
         (work / "test.c").write_text(TEST_PROGRAM)
+        (work / "heap.c").write_text(HEAP_PROGRAM)
         (work / "CMakeLists.txt").write_text(PROJECT)
         check.expect("install", *check.run("cmake", "--install", build, "--prefix", work / "first"))
         if not check.failed:
@@ -144,6 +167,8 @@ def main():
             shutil.move(work / "first", work / "moved")
             check.find_package()
             check.pkg_config()
+            if (work / "moved/lib/libaglet-heap.so").exists():
+                check.preload()
     print(f"{check.passed} passed, {check.failed} failed")
     return 1 if check.failed else 0
 

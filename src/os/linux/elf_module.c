@@ -18,6 +18,7 @@
 #define _GNU_SOURCE
 #endif
 #include "os/linux/elf.h"
+#include "os/os.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -207,6 +208,10 @@ bool ag__module_find(uintptr_t pc, ag__module *ret) {
     }
 #endif
     return find_in_list(pc, ret);
+}
+
+void *ag__os_exported(const char *name) {
+    return dlsym(RTLD_DEFAULT, name);
 }
 
 void ag__module_each(void (*fn)(const ag__module *m)) {
