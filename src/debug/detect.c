@@ -10,7 +10,8 @@
  * wakes when anything runs, wakes it. A look costs time with the number of goroutines, so there is
  * a pause of SHARE times that after it.
  *
- * ag_leaks looks twice at once, from the caller's thread, and shares nothing with it.
+ * ag_leaks and the profile goroutineleak look twice at once, from the caller's thread, and share
+ * nothing with it.
  */
 #include "debug/detect.h"
 #include "lang/report.h"
@@ -249,30 +250,28 @@ static void print_all(ag__look *l, FILE *out) {
     free(path);
 }
 
-/* `frames`: where the caller's own begin. */
-static AG__NOINLINE int leaks(FILE *out, uintptr_t frames) {
-    ag__look l;
-    ag__look_take(&l, frames);
-    struct list none = {NULL, 0}, first = remember(&l, &none);
-    ag__look_free(&l);
+/* Two looks, from a thread whose own frames begin at `frames`. Returns how many were stuck in both:
+ * the nodes without `goes_on`. */
+static AG__NOINLINE int look_twice(ag__look *l, uintptr_t frames) {
+    ag__look_take(l, frames);
+    struct list none = {NULL, 0}, first = remember(l, &none);
     if (first.count == 0)
         return 0;
+    ag__look_free(l);
     ag__os_sleep(LOOK_AGAIN_NS);
     int count = 0;
-    ag__look_take(&l, frames);
-    for (int i = 0; i < l.count && !l.failed; i++) {
-        ag__node *n = &l.nodes[i];
+    ag__look_take(l, frames);
+    for (int i = 0; i < l->count && !l->failed; i++) {
+        ag__node *n = &l->nodes[i];
         n->goes_on = n->goes_on || !find(&first, n);
         count += !n->goes_on;
     }
-    if (out && count)
-        print_all(&l, out);
-    ag__look_free(&l);
     free(first.all);
     return count;
 }
 
-int ag_leaks(FILE *out) {
+int ag__detect_now(ag__look *ret) {
+    memset(ret, 0, sizeof *ret);
     if (atomic_load(&ag__sched.running) != 1)
         return 0;
     /* The caller's registers are in this frame, for who looks at memory. */
@@ -280,6 +279,15 @@ int ag_leaks(FILE *out) {
     volatile uintptr_t here = 0;
     const ag__m *m = ag__m_now();
     bool inside = m->g && !(m->g->flags & AG__GF_FOREIGN);
-    int count = leaks(out, inside ? (uintptr_t)&here & ~(uintptr_t)63 : 0);
+    int count = look_twice(ret, inside ? (uintptr_t)&here & ~(uintptr_t)63 : 0);
     return count + (int)here;
+}
+
+int ag_leaks(FILE *out) {
+    ag__look l;
+    int count = ag__detect_now(&l);
+    if (out && count)
+        print_all(&l, out);
+    ag__look_free(&l);
+    return count;
 }
