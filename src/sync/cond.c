@@ -128,3 +128,20 @@ void ag_cond_signal(ag_cond *c) {
 void ag_cond_broadcast(ag_cond *c) {
     wake((struct cond *)c, true);
 }
+
+/* The list may be long, and change: after so many it is not known. */
+bool ag__cond_has(const void *cond, const ag__g *g) {
+    enum { LOOKED_AT = 4096 };
+    struct cond c;
+    struct waiter w = {.next = NULL};
+    if (ag__os_peek(cond, &c, sizeof c) != 0)
+        return false;
+    const struct waiter *at = c.head;
+    for (int i = 0; at && i < LOOKED_AT; i++, at = w.next) {
+        if (ag__os_peek(at, &w, sizeof w) != 0)
+            return false;
+        if (w.in_line.g == g)
+            return true;
+    }
+    return false;
+}
