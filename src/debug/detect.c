@@ -14,6 +14,7 @@
  * nothing with it.
  */
 #include "debug/detect.h"
+#include "debug/trace.h"
 #include "lang/report.h"
 #include <aglet/debug.h>
 #include <aglet/time.h>
@@ -98,8 +99,10 @@ static void tell(const ag__look *l, struct list *now, const int *path, int n) {
             k->told = true;
     }
     ag__report *r = ag__detect_report(l, path, n);
-    if (r)
-        ag__report_send(r);
+    if (!r)
+        return;
+    ag__trace_keep(r);
+    ag__report_send(r);
 }
 
 static void tell_news(ag__look *l, const struct list *before, struct list *now) {
