@@ -37,12 +37,13 @@ struct list {
 };
 
 static struct {
-    ag__lock lock;          /* Guards starting and stopping. */
-    int64_t interval_ns;    /* Guarded by lock; 0: off. Constant while the thread lives. */
-    int64_t start_at;       /* Constant in a world. */
-    _Atomic uint32_t state; /* Futex: OFF … */
-    _Atomic uint32_t stop;  /* Futex. */
-    _Atomic uint32_t gone;  /* Futex. */
+    ag__lock lock;            /* Guards starting and stopping. */
+    int64_t interval_ns;      /* Guarded by lock; 0: off. Constant while the thread lives. */
+    int64_t start_at;         /* Constant in a world. */
+    _Atomic uint32_t state;   /* Futex: OFF … */
+    _Atomic uint32_t stop;    /* Futex. */
+    _Atomic uint32_t gone;    /* Futex. */
+    _Atomic uintptr_t frames; /* Relaxed; of the thread: see rt.h. 0: there is none. */
 } d;
 
 /* --- What was found before. --- */
@@ -140,6 +141,10 @@ uint64_t ag__detect_activity(void) {
     return sum;
 }
 
+uintptr_t ag__detect_frames(void) {
+    return atomic_load_explicit(&d.frames, AG__RLX);
+}
+
 static bool stops(void) {
     return atomic_load(&d.stop) != 0;
 }
@@ -160,6 +165,7 @@ static void sleep_until_woken(uint64_t seen) {
 
 static void detector_main(void) {
     struct list known = {NULL, 0};
+    atomic_store_explicit(&d.frames, ag__m_now()->frames, AG__RLX);
     uint64_t seen = ag__detect_activity();
     int64_t wait = d.interval_ns;
     int quiet = 0;
@@ -177,6 +183,7 @@ static void detector_main(void) {
         }
     }
     free(known.all);
+    atomic_store_explicit(&d.frames, 0, AG__RLX);
     atomic_store(&d.gone, 1);
     ag__os_futex_wake(&d.gone, 1);
 }

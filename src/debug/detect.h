@@ -76,6 +76,8 @@ struct ag__report *ag__detect_report(const ag__look *l, const int *path, int cou
 /* detect.c. Looks twice, now: how many can never go on, the nodes without `goes_on`. The caller
  * frees the look. Outside the runtime. */
 int ag__detect_now(ag__look *ret);
+/* Below it are only frames of the detector's thread, in its stack; 0: there is none. */
+uintptr_t ag__detect_frames(void);
 /* Grows when any goroutine has run. */
 uint64_t ag__detect_activity(void);
 /* For the hooks: the world begins, ends; the monitor is awake, or is about to sleep. */

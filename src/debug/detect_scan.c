@@ -344,7 +344,8 @@ static void find_skips(struct scan *s, uintptr_t frames) {
         skip(s, lo, hi);
     ag__nest_tree_memory(&lo, &hi);
     skip(s, lo, hi);
-    s->stack_count = ag__m_frames(s->stacks, STACKS - 1);
+    s->stack_count = ag__m_frames(s->stacks, STACKS - 2);
+    s->stacks[s->stack_count++] = ag__detect_frames(); /* looks of its own are left there */
     if (!frames)
         s->stacks[s->stack_count++] = ag__m_now()->frames; /* 0: not a thread of ours */
     skip(s, (uintptr_t)s->l->nodes, (uintptr_t)(s->l->nodes + s->l->size));
