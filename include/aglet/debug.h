@@ -91,9 +91,10 @@ typedef struct ag_report {
  * A legal program is never reported: what the runtime can't know - who else has a channel, a
  * condition, a group counted by hand - counts as something that may still happen. A lock that was
  * ever unlocked by another goroutine than its locker takes no part. With AGLET_SCAN=heap memory is
- * searched for who could still reach a channel, while all threads sleep and there are none besides
- * the runtime's: then one is a leak whose channels nobody can reach who may go on. An address must
- * be stored as such, at an aligned place, for that.
+ * searched for who could still reach what is waited for, while all threads sleep and there are none
+ * besides the runtime's: then one is a leak if nobody who may go on can reach its channels, nor the
+ * condition, semaphore, group or lock that it waits for, if that is on a goroutine's stack, nor a
+ * context that could end its wait. For that an address must be stored as such, at an aligned place.
  *
  * With AGLET_STALL_MS set, to a number of milliseconds, also:
  * - `stall`: a goroutine has kept its thread outside the library for at least so long, in a call

@@ -413,3 +413,20 @@ void *ag__ctx_done_of(ag_ctx *c) {
 ag_chan(char) ag_ctx_done(ag_ctx *c) {
     return (ag_chan(char))ag__ctx_done_of(c);
 }
+
+AG__NO_SANITIZE int ag__ctx_chain(const ag__g *g, const void **ret, int max) {
+    const ag_ctx *at = __atomic_load_n(&g->ctx, __ATOMIC_RELAXED);
+    int count = 0;
+    if (__atomic_load_n(&g->until, __ATOMIC_RELAXED) || atomic_load_explicit(&g->group, AG__RLX))
+        return -1;
+    while (at && at != &ag__ctx_nothing) {
+        ag_ctx c;
+        if (count == max || ag__os_peek(at, &c, sizeof c) != 0)
+            return -1;
+        if (c.deadline || c.shield_until || c.clock)
+            return -1;
+        ret[count++] = at;
+        at = atomic_load_explicit(&c.above, AG__RLX);
+    }
+    return count ? count : -1;
+}

@@ -65,6 +65,10 @@ bool ag__ctx_on_end(ag_ctx *c, void (*fn)(void *), void *arg);
 /* 0 while it lives, else why it ended; inside the runtime. */
 int ag__ctx_err_inside(ag__m *m, ag_ctx *c);
 
+/* For the detector, from any thread, as in sync/sync.h: the contexts of which each could end the
+ * waits of g by being cancelled. Returns how many; -1: not known, more than max, or time could. */
+int ag__ctx_chain(const ag__g *g, const void **ret, int max);
+
 /* label.c. */
 ag__labels *ag__labels_ref(ag__labels *l);
 void ag__labels_unref(ag__labels *l);
@@ -229,6 +233,8 @@ void ag__nest_unlist(ag__nest *n);
 void ag__nests_dump(FILE *out, bool always);
 /* The world has ended, its goroutines stand for ever. */
 void ag__nests_end(void);
+/* The memory that leads to all that lives. */
+void ag__nest_tree_memory(uintptr_t *ret_lo, uintptr_t *ret_hi);
 
 /* block.c: for the floors below, by way of ag__hooks. */
 void ag__ctx_hand_on(ag__m *m, ag__g *to);

@@ -392,3 +392,8 @@ void ag_scope_dump(FILE *out) {
     ag__nests_dump(out, true);
     fflush(out);
 }
+
+void ag__nest_tree_memory(uintptr_t *ret_lo, uintptr_t *ret_hi) {
+    *ret_lo = (uintptr_t)shards;
+    *ret_hi = (uintptr_t)(shards + SHARDS);
+}

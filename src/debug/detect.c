@@ -10,9 +10,11 @@
  * wakes when anything runs, wakes it. A look costs time with the number of goroutines, so there is
  * a pause of SHARE times that after it.
  *
- * ag_leaks looks twice at once, from the caller's thread, and shares nothing with it.
+ * ag_leaks and the profile goroutineleak look twice at once, from the caller's thread, and share
+ * nothing with it.
  */
 #include "debug/detect.h"
+#include "debug/trace.h"
 #include "lang/report.h"
 #include <aglet/debug.h>
 #include <aglet/time.h>
@@ -35,12 +37,13 @@ struct list {
 };
 
 static struct {
-    ag__lock lock;          /* Guards starting and stopping. */
-    int64_t interval_ns;    /* Guarded by lock; 0: off. Constant while the thread lives. */
-    int64_t start_at;       /* Constant in a world. */
-    _Atomic uint32_t state; /* Futex: OFF … */
-    _Atomic uint32_t stop;  /* Futex. */
-    _Atomic uint32_t gone;  /* Futex. */
+    ag__lock lock;            /* Guards starting and stopping. */
+    int64_t interval_ns;      /* Guarded by lock; 0: off. Constant while the thread lives. */
+    int64_t start_at;         /* Constant in a world. */
+    _Atomic uint32_t state;   /* Futex: OFF … */
+    _Atomic uint32_t stop;    /* Futex. */
+    _Atomic uint32_t gone;    /* Futex. */
+    _Atomic uintptr_t frames; /* Relaxed; of the thread: see rt.h. 0: there is none. */
 } d;
 
 /* --- What was found before. --- */
@@ -97,8 +100,10 @@ static void tell(const ag__look *l, struct list *now, const int *path, int n) {
             k->told = true;
     }
     ag__report *r = ag__detect_report(l, path, n);
-    if (r)
-        ag__report_send(r);
+    if (!r)
+        return;
+    ag__trace_keep(r);
+    ag__report_send(r);
 }
 
 static void tell_news(ag__look *l, const struct list *before, struct list *now) {
@@ -136,6 +141,10 @@ uint64_t ag__detect_activity(void) {
     return sum;
 }
 
+uintptr_t ag__detect_frames(void) {
+    return atomic_load_explicit(&d.frames, AG__RLX);
+}
+
 static bool stops(void) {
     return atomic_load(&d.stop) != 0;
 }
@@ -156,6 +165,7 @@ static void sleep_until_woken(uint64_t seen) {
 
 static void detector_main(void) {
     struct list known = {NULL, 0};
+    atomic_store_explicit(&d.frames, ag__m_now()->frames, AG__RLX);
     uint64_t seen = ag__detect_activity();
     int64_t wait = d.interval_ns;
     int quiet = 0;
@@ -173,6 +183,7 @@ static void detector_main(void) {
         }
     }
     free(known.all);
+    atomic_store_explicit(&d.frames, 0, AG__RLX);
     atomic_store(&d.gone, 1);
     ag__os_futex_wake(&d.gone, 1);
 }
@@ -249,30 +260,28 @@ static void print_all(ag__look *l, FILE *out) {
     free(path);
 }
 
-/* `frames`: where the caller's own begin. */
-static AG__NOINLINE int leaks(FILE *out, uintptr_t frames) {
-    ag__look l;
-    ag__look_take(&l, frames);
-    struct list none = {NULL, 0}, first = remember(&l, &none);
-    ag__look_free(&l);
+/* Two looks, from a thread whose own frames begin at `frames`. Returns how many were stuck in both:
+ * the nodes without `goes_on`. */
+static AG__NOINLINE int look_twice(ag__look *l, uintptr_t frames) {
+    ag__look_take(l, frames);
+    struct list none = {NULL, 0}, first = remember(l, &none);
     if (first.count == 0)
         return 0;
+    ag__look_free(l);
     ag__os_sleep(LOOK_AGAIN_NS);
     int count = 0;
-    ag__look_take(&l, frames);
-    for (int i = 0; i < l.count && !l.failed; i++) {
-        ag__node *n = &l.nodes[i];
+    ag__look_take(l, frames);
+    for (int i = 0; i < l->count && !l->failed; i++) {
+        ag__node *n = &l->nodes[i];
         n->goes_on = n->goes_on || !find(&first, n);
         count += !n->goes_on;
     }
-    if (out && count)
-        print_all(&l, out);
-    ag__look_free(&l);
     free(first.all);
     return count;
 }
 
-int ag_leaks(FILE *out) {
+int ag__detect_now(ag__look *ret) {
+    memset(ret, 0, sizeof *ret);
     if (atomic_load(&ag__sched.running) != 1)
         return 0;
     /* The caller's registers are in this frame, for who looks at memory. */
@@ -280,6 +289,15 @@ int ag_leaks(FILE *out) {
     volatile uintptr_t here = 0;
     const ag__m *m = ag__m_now();
     bool inside = m->g && !(m->g->flags & AG__GF_FOREIGN);
-    int count = leaks(out, inside ? (uintptr_t)&here & ~(uintptr_t)63 : 0);
+    int count = look_twice(ret, inside ? (uintptr_t)&here & ~(uintptr_t)63 : 0);
     return count + (int)here;
+}
+
+int ag_leaks(FILE *out) {
+    ag__look l;
+    int count = ag__detect_now(&l);
+    if (out && count)
+        print_all(&l, out);
+    ag__look_free(&l);
+    return count;
 }

@@ -49,7 +49,8 @@ typedef struct ag__look {
  * the caller's own frames begin if it is a goroutine, else 0. */
 void ag__look_take(ag__look *l, uintptr_t frames);
 void ag__look_free(ag__look *l);
-uint32_t ag__look_hash(int64_t id); /* & mask: where in by_id its search begins */
+int ag__look_find(const ag__look *l, int64_t id); /* its index; -1: it is not there */
+uint32_t ag__look_hash(int64_t id);               /* & mask: where in by_id its search begins */
 /*
  * The next circle of goroutines that wait for each other: their indices, each needing the next.
  * Returns how many; 0: no more. The first call with *at == 0. `ret_path` has room for l->count.
@@ -61,8 +62,8 @@ bool ag__look_take_away(ag__look *l);
 /* detect_scan.c. Whether memory is to be looked at; the same look with that. */
 bool ag__scan_is_on(void);
 void ag__scan(ag__look *l, uintptr_t frames);
-/* Memory of the detector that held addresses of the program's: wiped, so that a later look finds
- * nothing there. */
+/* Frees memory of the detector or a profile that held addresses of the program's: wiped, if memory
+ * is searched, so that a later look finds nothing there. */
 void ag__scan_free(void *memory, size_t bytes);
 /* Sorts records of `size` bytes, a multiple of a word and at most four, by their first word; in
  * place, for qsort leaves a copy behind. */
@@ -72,7 +73,12 @@ void ag__scan_sort(void *records, size_t count, size_t size);
  * one that waits for such. NULL: out of memory. Outside the runtime. */
 struct ag__report *ag__detect_report(const ag__look *l, const int *path, int count);
 
-/* detect.c. Grows when any goroutine has run. */
+/* detect.c. Looks twice, now: how many can never go on, the nodes without `goes_on`. The caller
+ * frees the look. Outside the runtime. */
+int ag__detect_now(ag__look *ret);
+/* Below it are only frames of the detector's thread, in its stack; 0: there is none. */
+uintptr_t ag__detect_frames(void);
+/* Grows when any goroutine has run. */
 uint64_t ag__detect_activity(void);
 /* For the hooks: the world begins, ends; the monitor is awake, or is about to sleep. */
 void ag__detect_begin(void);

@@ -17,7 +17,7 @@
  *
  * What is not known makes a goroutine one that may go on. So there are no edges from waits whose
  * wakers can't be told: channels, conditions, semaphores, groups counted by hand. With
- * AGLET_SCAN=heap memory is searched for the channels (detect_scan.c).
+ * AGLET_SCAN=heap memory is searched for what they wait for (detect_scan.c).
  */
 #include "ctx/ctx.h"
 #include "debug/detect.h"
@@ -46,6 +46,9 @@ static bool takes_part(int reason, bool orphans) {
     case AG__WAIT_CHAN_RECV:
     case AG__WAIT_SELECT:
         return orphans;
+    case AG__WAIT_COND:
+    case AG__WAIT_SEM:
+        return ag__scan_is_on();
     default:
         return false;
     }
@@ -147,7 +150,7 @@ static void index_nodes(ag__look *l) {
     }
 }
 
-static int find(const ag__look *l, int64_t id) {
+int ag__look_find(const ag__look *l, int64_t id) {
     for (uint32_t at = ag__look_hash(id) & l->mask; l->by_id[at]; at = (at + 1) & l->mask)
         if (l->nodes[l->by_id[at] - 1].id == id)
             return l->by_id[at] - 1;
@@ -250,7 +253,7 @@ static AG__NO_SANITIZE void edges_from(ag__look *l, int i) {
         break;
     }
     if (owner)
-        to = find(l, owner);
+        to = ag__look_find(l, owner);
     if (to >= 0)
         add_edge(l, i, to);
 }
@@ -293,7 +296,7 @@ static void find_edges(ag__look *l) {
 
 static void count_orphan(ag__g *g, void *arg) {
     ag__look *l = arg;
-    int i = find(l, g->id);
+    int i = ag__look_find(l, g->id);
     if (i >= 0 && l->nodes[i].g == g)
         l->nodes[i].orphans++;
 }

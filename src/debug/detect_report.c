@@ -77,8 +77,11 @@ static const char *thing(int reason) {
         return "job";
     case AG__WAIT_FLIGHT:
         return "single flight";
+    case AG__WAIT_SEM:
     case AG__WAIT_SEM_NEVER:
         return "semaphore";
+    case AG__WAIT_COND:
+        return "condition";
     default:
         return "channel";
     }
@@ -134,6 +137,16 @@ static const char *words_alone(const ag__node *n) {
     case AG__WAIT_CHAN_RECV:
     case AG__WAIT_SELECT:
         return "a goroutine waits for a channel that nobody has any more";
+    case AG__WAIT_SEM:
+        return "a goroutine waits for a semaphore that nobody has any more";
+    case AG__WAIT_COND:
+        return "a goroutine waits for a condition that nobody has any more";
+    case AG__WAIT_WAIT_GROUP:
+        return "a goroutine waits for a group that nobody has any more";
+    case AG__WAIT_MUTEX:
+    case AG__WAIT_RWMUTEX:
+    case AG__WAIT_RWMUTEX_READ:
+        return "a goroutine waits for a lock that nobody has any more";
     default:
         return "a goroutine waits for a nil channel";
     }

@@ -1,24 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * detect_scan.c - AGLET_SCAN=heap: is there anybody who could still reach this channel?
+ * detect_scan.c - AGLET_SCAN=heap: is there anybody who could still reach what is waited for?
  *
- * A goroutine that waits for channels is *alone* if their addresses are nowhere but with goroutines
- * that are stuck themselves. So memory is searched for words that point into one of them: first all
- * that may have been written, but for stacks and records of goroutines; then the stacks, from the
- * saved stack pointer up, and the records of those that may go on. Whom that finds may go on, and
- * its stack is searched, too, until nobody more is found. It is what a collector does, with two
- * differences. All memory counts, whether anything leads there or not: what was freed and not
- * overwritten, or is held by stuck goroutines only, hides a leak, and never makes one up. And every
- * word counts that points to any byte of a channel.
+ * A goroutine is *alone* if the addresses of all that could wake it are nowhere but with goroutines
+ * that are stuck themselves: the channels that it waits for; the condition, semaphore, group or
+ * lock, if that is on a goroutine's stack; the contexts that could end its wait. So memory is
+ * searched for words that point into one of them: first all that may have been written, but for
+ * stacks and records of goroutines; then the stacks, from the saved stack pointer up, and the
+ * records of those that may go on. Whom that finds may go on, and its stack is searched, too, until
+ * nobody more is found. It is what a collector does, with two differences. All memory counts,
+ * whether anything leads there or not: what was freed and not overwritten, or is held by stuck
+ * goroutines only, hides a leak, and never makes one up. And every word counts that points to any
+ * byte of what is looked for.
+ *
+ * What is looked for is itself memory that leads on, and so are the stacks of stuck goroutines. It
+ * is left out at first, and searched once a word points into it:
+ *
+ *     channel, context     by the runtime's own size of it
+ *     stack, from sp up    as a whole: a struct on it is known by the address of any of its parts
+ *
+ * An object in a global or in a block of the heap may be reached without its address being
+ * anywhere: by code, or by the address of what it is part of. Of those nothing is said. What the
+ * lists of waiters in them tell is the runtime's: it leads nowhere.
  *
  * An address must be stored as such, at an aligned place. Registers are not seen. So it counts only
  * if all threads of the world were asleep in the runtime, there is no other thread, and nothing ran
  * until the end of the search; the caller of ag_leaks has its registers in its frame. A program
  * that is never quiet is never searched.
  *
- * What the runtime itself knows must not be found: the flight recorder's events and the detector's
- * stack and buffers are left out, and what it frees is wiped. On the stacks of threads that run
- * goroutines there are only frames of the runtime, up to where their thread-locals begin.
+ * What the runtime itself knows must not be found: the flight recorder's events, the tree of scopes
+ * and the detector's stack and buffers are left out, and what it frees is wiped. On the stacks of
+ * threads that run goroutines there are only frames of the runtime, up to where their thread-locals
+ * begin.
  *
  * Refused: signals that have threads show their registers (system calls would return EINTR);
  * wrapped allocators that know where blocks begin (the program's allocator is its own).
@@ -26,16 +39,19 @@
 #include "ctx/ctx.h"
 #include "debug/detect.h"
 #include "lang/lang.h"
+#include "sync/sync.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 64 * 1024, PAGE = 4096, CHANNELS = 16, SKIPS = 256, STACKS = 256 };
+enum { CHUNK = 64 * 1024, PAGE = 4096, CHANNELS = 16, CONTEXTS = 16, STACKS = 256 };
 
-/* The bytes of a channel that a node waits for. */
+/* Memory that is looked for. `node` goes on if it is found; -1: none. */
 struct target {
     uintptr_t lo, hi;
-    int node;
+    intptr_t node;
+    uintptr_t state; /* NOT_FOUND … */
 };
+enum { NOT_FOUND, FOUND, SEARCHED };
 
 struct range {
     uintptr_t lo, hi;
@@ -43,11 +59,12 @@ struct range {
 
 struct scan {
     ag__look *l;
-    struct target *targets; /* by address; one channel may be several nodes' */
+    struct target *targets; /* by address, those of the same memory in a row; else none overlap */
     int count, size;
     int left; /* nodes that were not reached */
-    struct range skips[SKIPS];
-    int skip_count;
+    bool failed;
+    struct range *skips; /* by address */
+    int skip_count, skip_size;
     uintptr_t stacks[STACKS]; /* of threads: what is below in the mapping is left out */
     int stack_count;
     uintptr_t *buffer; /* CHUNK bytes */
@@ -69,7 +86,7 @@ bool ag__scan_is_on(void) {
 }
 
 void ag__scan_free(void *memory, size_t bytes) {
-    if (memory)
+    if (memory && ag__scan_is_on())
         memset(memory, 0, bytes);
     AG__COMPILER_BARRIER(); /* it is read by who looks at freed memory */
     __asm__ volatile("" : : "r"(memory) : "memory");
@@ -91,52 +108,168 @@ void ag__scan_sort(void *records, size_t count, size_t size) {
 
 /* --- The targets. --- */
 
-static int channels_of(const ag__node *n, const void **ret) {
-    if (n->cancellable || n->g == ag__sched.main_g || n->alone || n->goes_on)
-        return 0;
-    if (n->reason == AG__WAIT_CHAN_SEND || n->reason == AG__WAIT_CHAN_RECV) {
-        ret[0] = n->object;
-        return 1;
+/* Room for one more; what held the records before is wiped. */
+static void *grow(struct scan *s, void *all, int count, int *size, size_t each) {
+    if (count < *size)
+        return all;
+    int more = *size ? 2 * *size : 64;
+    void *grown = malloc((size_t)more * each);
+    if (!grown) {
+        s->failed = true;
+        return all;
     }
-    size_t count =
-        n->reason == AG__WAIT_SELECT ? ag__select_channels(n->g, ret, CHANNELS) : CHANNELS + 1;
-    return count <= CHANNELS ? (int)count : 0;
+    if (count)
+        memcpy(grown, all, (size_t)count * each);
+    ag__scan_free(all, (size_t)*size * each);
+    *size = more;
+    return grown;
 }
 
-static bool add_target(struct scan *s, const void *chan, int node) {
-    size_t bytes = ag__chan_bytes(chan);
-    if (!bytes)
-        return false;
-    if (s->count == s->size) {
-        int size = s->size ? 2 * s->size : 64;
-        struct target *targets = malloc((size_t)size * sizeof *targets);
-        if (!targets)
-            return false;
-        if (s->count)
-            memcpy(targets, s->targets, (size_t)s->count * sizeof *targets);
-        ag__scan_free(s->targets, (size_t)s->size * sizeof *targets);
-        s->targets = targets;
-        s->size = size;
+static void add_target(struct scan *s, uintptr_t lo, uintptr_t hi, int node) {
+    s->targets = grow(s, s->targets, s->count, &s->size, sizeof *s->targets);
+    if (!s->failed)
+        s->targets[s->count++] = (struct target){lo, hi, node, NOT_FOUND};
+}
+
+static void skip(struct scan *s, uintptr_t lo, uintptr_t hi) {
+    s->skips = grow(s, s->skips, s->skip_count, &s->skip_size, sizeof *s->skips);
+    if (!s->failed)
+        s->skips[s->skip_count++] = (struct range){lo, hi};
+}
+
+static AG__NO_SANITIZE bool stack_of(const ag__g *g, uintptr_t *ret_lo, uintptr_t *ret_hi) {
+    *ret_lo = (uintptr_t)__atomic_load_n(&g->sp, __ATOMIC_ACQUIRE);
+    *ret_hi = (uintptr_t)__atomic_load_n(&g->stack_hi, __ATOMIC_RELAXED);
+    return *ret_lo && *ret_lo < *ret_hi;
+}
+
+/* The last target that begins at or before it; -1: none. */
+static int last_before(const struct scan *s, uintptr_t word) {
+    int lo = 0, hi = s->count;
+    while (lo < hi) {
+        int mid = lo + (hi - lo) / 2;
+        if (s->targets[mid].lo <= word)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
-    s->targets[s->count++] = (struct target){(uintptr_t)chan, (uintptr_t)chan + bytes, node};
+    return lo - 1;
+}
+
+static void sort_targets(struct scan *s) {
+    ag__scan_sort(s->targets, (size_t)s->count, sizeof *s->targets);
+}
+
+/* What a goroutine waits for that is no channel: how many bytes. 0: it takes no part here. */
+static size_t bytes_of(const ag__node *n) {
+    switch (n->reason) {
+    case AG__WAIT_MUTEX:
+        return sizeof(ag_mutex);
+    case AG__WAIT_RWMUTEX:
+    case AG__WAIT_RWMUTEX_READ:
+        return sizeof(ag_rwmutex);
+    case AG__WAIT_WAIT_GROUP:
+        return sizeof(ag_wg);
+    case AG__WAIT_SEM:
+    case AG__WAIT_SEM_NEVER:
+        return sizeof(ag_sem);
+    case AG__WAIT_COND:
+        return sizeof(ag_cond);
+    default:
+        return 0;
+    }
+}
+
+/* The targets of one that waits for an object on a stack. `stacks` are the targets so far. */
+static bool want_object(struct scan *s, const ag__node *n, int node, const struct scan *stacks) {
+    int at = last_before(stacks, (uintptr_t)n->object);
+    if (n->reason == AG__WAIT_COND && !ag__cond_has(n->object, n->g))
+        return false; /* it has been woken, and waits for the mutex */
+    if (at < 0 || (uintptr_t)n->object >= stacks->targets[at].hi)
+        return false;
+    add_target(s, stacks->targets[at].lo, stacks->targets[at].hi, node);
     return true;
 }
 
+static bool want_channels(struct scan *s, const ag__node *n, int node) {
+    const void *channels[CHANNELS] = {n->object};
+    size_t count = 1;
+    if (n->reason == AG__WAIT_SELECT)
+        count = ag__select_channels(n->g, channels, CHANNELS);
+    if (count == 0 || count > CHANNELS)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        size_t bytes = ag__chan_bytes(channels[i]);
+        if (!bytes)
+            return false;
+        add_target(s, (uintptr_t)channels[i], (uintptr_t)channels[i] + bytes, node);
+    }
+    return true;
+}
+
+/* Who can end its wait: whoever can reach a context of it. */
+static bool want_contexts(struct scan *s, const ag__node *n, int node) {
+    const void *contexts[CONTEXTS];
+    int count = n->cancellable ? ag__ctx_chain(n->g, contexts, CONTEXTS) : 0;
+    for (int i = 0; i < count; i++)
+        add_target(s, (uintptr_t)contexts[i], (uintptr_t)contexts[i] + sizeof(ag_ctx), node);
+    return count >= 0;
+}
+
+/* Whether it is alone if nobody finds its targets, which are added. */
+static bool want(struct scan *s, const ag__node *n, int node, const struct scan *stacks) {
+    if (n->g == ag__sched.main_g || n->alone || n->goes_on)
+        return false;
+    switch (n->reason) {
+    case AG__WAIT_CHAN_SEND_NIL:
+    case AG__WAIT_CHAN_RECV_NIL:
+    case AG__WAIT_SELECT_NIL:
+    case AG__WAIT_SEM_NEVER:
+        return want_contexts(s, n, node);
+    case AG__WAIT_CHAN_SEND:
+    case AG__WAIT_CHAN_RECV:
+    case AG__WAIT_SELECT:
+        return want_channels(s, n, node) && want_contexts(s, n, node);
+    case AG__WAIT_SEM:
+        return want_object(s, n, node, stacks) && want_contexts(s, n, node);
+    case AG__WAIT_MUTEX:
+    case AG__WAIT_RWMUTEX:
+    case AG__WAIT_RWMUTEX_READ:
+    case AG__WAIT_WAIT_GROUP:
+    case AG__WAIT_COND: /* no context ends these */
+        return want_object(s, n, node, stacks);
+    default:
+        return false;
+    }
+}
+
 static void find_targets(struct scan *s) {
+    uintptr_t lo, hi;
+    for (int i = 0; i < s->l->count; i++)
+        if (!s->l->nodes[i].goes_on && stack_of(s->l->nodes[i].g, &lo, &hi))
+            add_target(s, lo, hi, -1);
+    sort_targets(s);
+    struct scan stacks = *s;
+    s->targets = NULL;
+    s->count = s->size = 0;
     for (int i = 0; i < s->l->count; i++) {
         ag__node *n = &s->l->nodes[i];
-        const void *channels[CHANNELS];
-        int count = channels_of(n, channels), before = s->count;
-        for (int k = 0; k < count; k++)
-            if (!add_target(s, channels[k], i)) {
-                count = 0;
-                s->count = before;
-            }
-        n->alone = n->alone || count > 0;
-        n->may_reach = count > 0;
-        s->left += count > 0;
+        int before = s->count;
+        bool may = want(s, n, i, &stacks);
+        if (!may)
+            s->count = before;
+        n->alone = n->alone || may;
+        n->may_reach = may;
+        s->left += may;
+        if (!n->goes_on && n->object && bytes_of(n))
+            skip(s, (uintptr_t)n->object, (uintptr_t)n->object + bytes_of(n));
     }
-    ag__scan_sort(s->targets, (size_t)s->count, sizeof *s->targets);
+    for (int i = 0; i < s->count; i++)
+        skip(s, s->targets[i].lo, s->targets[i].hi);
+    for (int i = 0; i < stacks.count; i++)
+        add_target(s, stacks.targets[i].lo, stacks.targets[i].hi, -1);
+    ag__scan_free(stacks.targets, (size_t)stacks.size * sizeof *stacks.targets);
+    sort_targets(s);
 }
 
 static void reach(struct scan *s, int node) {
@@ -150,17 +283,15 @@ static void reach(struct scan *s, int node) {
 /* --- Searching. --- */
 
 static void look_up(struct scan *s, uintptr_t word) {
-    int lo = 0, hi = s->count; /* the last one that begins at or before it is hi - 1 */
-    while (lo < hi) {
-        int mid = lo + (hi - lo) / 2;
-        if (s->targets[mid].lo <= word)
-            lo = mid + 1;
-        else
-            hi = mid;
+    int last = last_before(s, word);
+    for (int i = last; i >= 0 && s->targets[i].lo == s->targets[last].lo; i--) {
+        struct target *t = &s->targets[i];
+        if (word >= t->hi || t->state != NOT_FOUND)
+            continue;
+        t->state = FOUND;
+        if (t->node >= 0)
+            reach(s, (int)t->node);
     }
-    for (int i = hi - 1; i >= 0 && s->targets[i].lo == s->targets[hi - 1].lo; i--)
-        if (word < s->targets[i].hi)
-            reach(s, s->targets[i].node);
 }
 
 static void search_words(struct scan *s, size_t count) {
@@ -183,11 +314,6 @@ static void search_range(struct scan *s, uintptr_t lo, uintptr_t hi) {
         }
         search_words(s, n / sizeof(uintptr_t));
     }
-}
-
-static void skip(struct scan *s, uintptr_t lo, uintptr_t hi) {
-    if (s->skip_count < SKIPS) /* what is searched in vain hides, no more */
-        s->skips[s->skip_count++] = (struct range){lo, hi};
 }
 
 static bool search_mapping(uintptr_t lo, uintptr_t hi, void *arg) {
@@ -216,27 +342,33 @@ static void find_skips(struct scan *s, uintptr_t frames) {
         skip(s, lo, hi);
     for (int i = 0; ag__ring_memory(i, &lo, &hi); i++)
         skip(s, lo, hi);
-    s->stack_count = ag__m_frames(s->stacks, STACKS - 1);
+    ag__nest_tree_memory(&lo, &hi);
+    skip(s, lo, hi);
+    s->stack_count = ag__m_frames(s->stacks, STACKS - 2);
+    s->stacks[s->stack_count++] = ag__detect_frames(); /* looks of its own are left there */
     if (!frames)
         s->stacks[s->stack_count++] = ag__m_now()->frames; /* 0: not a thread of ours */
-    const struct range mine[] = {
-        {(uintptr_t)s->l->nodes, (uintptr_t)(s->l->nodes + s->l->size)},
-        {(uintptr_t)s->targets, (uintptr_t)(s->targets + s->size)},
-        {(uintptr_t)s->buffer, (uintptr_t)s->buffer + CHUNK},
-        {(uintptr_t)s, (uintptr_t)(s + 1)},
-    };
-    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
-        skip(s, mine[i].lo, mine[i].hi);
+    skip(s, (uintptr_t)s->l->nodes, (uintptr_t)(s->l->nodes + s->l->size));
+    skip(s, (uintptr_t)s->targets, (uintptr_t)(s->targets + s->size));
+    skip(s, (uintptr_t)s->buffer, (uintptr_t)s->buffer + CHUNK);
+    skip(s, (uintptr_t)s, (uintptr_t)(s + 1));
+    skip(s, 0, 0); /* its own place is that of the last one: there is room for it now */
+    s->skips[s->skip_count - 1] =
+        (struct range){(uintptr_t)s->skips, (uintptr_t)(s->skips + s->skip_size)};
     ag__scan_sort(s->skips, (size_t)s->skip_count, sizeof *s->skips);
 }
 
 /* The record and the stack of one that may go on. */
 static AG__NO_SANITIZE void search_goroutine(struct scan *s, const ag__g *g, uintptr_t from) {
-    uintptr_t sp = from ? from : (uintptr_t)__atomic_load_n(&g->sp, __ATOMIC_ACQUIRE);
-    uintptr_t hi = (uintptr_t)__atomic_load_n(&g->stack_hi, __ATOMIC_RELAXED);
+    uintptr_t lo, hi;
+    bool has_stack = stack_of(g, &lo, &hi);
     search_range(s, (uintptr_t)g, (uintptr_t)(g + 1));
-    if (sp && sp < hi)
-        search_range(s, sp, hi);
+    if (from)
+        search_range(s, from, (uintptr_t)__atomic_load_n(&g->stack_hi, __ATOMIC_RELAXED));
+    else if (has_stack)
+        search_range(s, lo, hi);
+    if (has_stack)
+        look_up(s, lo); /* what is on its stack it reaches without an address */
 }
 
 struct others {
@@ -256,10 +388,25 @@ static bool search_other(ag__g *g, void *arg) {
     return o->s->left > 0;
 }
 
+/* What was found leads on. */
+static bool search_found(struct scan *s) {
+    bool more = false;
+    for (int i = 0; i < s->count && s->left > 0; i++) {
+        struct target *t = &s->targets[i];
+        if (t->state != FOUND)
+            continue;
+        t->state = SEARCHED;
+        more = true;
+        if (i == 0 || t[-1].lo != t->lo || t[-1].state != SEARCHED)
+            search_range(s, t->lo, t->hi);
+    }
+    return more;
+}
+
 /* Those that may go on, and whom they reach, until nobody more does. */
 static bool spread(struct scan *s) {
     for (bool more = true; more && s->left > 0;) {
-        more = false;
+        more = search_found(s);
         if (!ag__look_take_away(s->l))
             return false;
         for (int i = 0; i < s->l->count && s->left > 0; i++) {
@@ -273,6 +420,7 @@ static bool spread(struct scan *s) {
     return true;
 }
 
+/* False: something ran meanwhile, or there was no memory. */
 static bool search(struct scan *s, uintptr_t frames) {
     const ag__m *m = ag__m_now();
     struct others others = {s, m->g, frames};
@@ -280,8 +428,14 @@ static bool search(struct scan *s, uintptr_t frames) {
     uint64_t before = ag__detect_activity();
     if (!ag__all_quiet(callers))
         return false;
+    find_targets(s);
+    if (s->left == 0 || s->failed)
+        return !s->failed;
+    s->buffer = malloc(CHUNK);
+    if (!s->buffer)
+        return false;
     find_skips(s, frames);
-    if (!ag__os_memory(search_mapping, s))
+    if (s->failed || !ag__os_memory(search_mapping, s))
         return false;
     ag__g_each(search_other, &others);
     return spread(s) && ag__all_quiet(callers) && ag__detect_activity() == before;
@@ -292,12 +446,11 @@ void ag__scan(ag__look *l, uintptr_t frames) {
     if (!s)
         return;
     s->l = l;
-    find_targets(s);
-    s->buffer = s->left ? malloc(CHUNK) : NULL;
-    bool counts = s->left == 0 || (s->buffer && search(s, frames));
+    bool counts = search(s, frames);
     for (int i = 0; i < l->count && !counts; i++)
         reach(s, i);
     ag__scan_free(s->buffer, CHUNK);
     ag__scan_free(s->targets, (size_t)s->size * sizeof *s->targets);
+    ag__scan_free(s->skips, (size_t)s->skip_size * sizeof *s->skips);
     ag__scan_free(s, sizeof *s);
 }

@@ -5,13 +5,15 @@
  *
  *   ?seconds=N   what happens in the next N seconds: of the CPU profile how long, 30 if not given;
  *                of the others what is there at the end less what was there at the beginning
- *   ?debug=1     as text; of goroutines ?debug=2 is the dump
+ *   ?debug=1     as text; of goroutines ?debug=2 is the dump, of goroutineleak that of those which
+ *                leak
  *   ?format=json for the pages; see prof_json.c
  *
  * An answer that takes time looks every now and then whether its client is still there. The CPU
  * profile is one for the process: who comes second is told so.
  */
 #include "debug/ask.h"
+#include "debug/detect.h"
 #include "debug/prof.h"
 #include <aglet/debug.h>
 #include <aglet/time.h>
@@ -70,6 +72,16 @@ static int answer(const ag__question *q, const ag__prof_source *source, int64_t 
     return r;
 }
 
+static int dump_leaks(const ag__question *q, FILE *out) {
+    ag__look l;
+    ag__detect_now(&l);
+    for (int i = 0; i < l.count && !ag__question_is_given_up(q); i++)
+        if (!l.nodes[i].goes_on)
+            ag_dump_goroutine(out, l.nodes[i].id);
+    ag__look_free(&l);
+    return 0;
+}
+
 int ag__ask_pprof(const ag__question *q, FILE *out) {
     const char *name = ag__question_path(q) + sizeof folder - 1;
     int64_t seconds = ag__question_number(q, "seconds", 0);
@@ -80,6 +92,8 @@ int ag__ask_pprof(const ag__question *q, FILE *out) {
         ag_dump_as(out, AG_DUMP_EACH);
         return 0;
     }
+    if (ag__question_number(q, "debug", 0) == 2 && source->kind == &ag__prof_goroutineleak)
+        return dump_leaks(q, out);
     if (ag__question_is_given_up(q))
         return 0;
     int r = answer(q, source, seconds, out);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * prof_goroutine.c - profiles of the goroutines that are there now: where they stand, how long they
- * have waited, where they were made. Nobody is stopped; one that runs on another thread is shown
- * without a stack of its own, as the function it was started with.
+ * have waited, where they were made, which of them can never go on. Nobody is stopped; one that
+ * runs on another thread is shown without a stack of its own, as the function it was started with.
  */
 #include "ctx/ctx.h"
+#include "debug/detect.h"
 #include "debug/look.h"
 #include "debug/prof.h"
 #include <errno.h>
@@ -15,6 +16,11 @@ const ag__prof_kind ag__prof_goroutine = {.name = "goroutine",
                                           .period_type = "goroutine",
                                           .period_unit = "count",
                                           .hides_runtime = true};
+const ag__prof_kind ag__prof_goroutineleak = {.name = "goroutineleak",
+                                              .values = {{"goroutineleak", "count"}},
+                                              .period_type = "goroutineleak",
+                                              .period_unit = "count",
+                                              .hides_runtime = true};
 const ag__prof_kind ag__prof_offcpu = {.name = "offcpu",
                                        .values = {{"goroutine", "count"}, {"wait", "nanoseconds"}},
                                        .period_type = "wait",
@@ -97,7 +103,7 @@ static int gather(struct gathering *j) {
     if (!j->buf)
         return -ENOMEM;
     ag__g_each(visit, j);
-    free(j->buf);
+    ag__scan_free(j->buf, AG__LOOK_BYTES); /* it holds what was on stacks */
     return 0;
 }
 
@@ -106,6 +112,20 @@ int ag__prof_goroutines(ag__prof *p, bool (*wants)(ag__g *g, void *arg), void *a
     return gather(&j);
 }
 
+/* One that can never go on, and so is as it was found. */
+static AG__NO_SANITIZE bool leaks(ag__g *g, void *arg) {
+    const ag__look *l = arg;
+    int at = ag__look_find(l, g->id);
+    return at >= 0 && l->nodes[at].g == g && !l->nodes[at].goes_on;
+}
+
+int ag__prof_gather_goroutineleak(ag__prof *p, int times) {
+    ag__look l;
+    struct gathering j = {.p = p, .times = times, .wants = leaks, .arg = &l};
+    int r = ag__detect_now(&l) > 0 ? gather(&j) : l.failed ? -ENOMEM : 0;
+    ag__look_free(&l);
+    return r;
+}
 int ag__prof_gather_goroutine(ag__prof *p, int times) {
     struct gathering j = {.p = p, .times = times};
     return gather(&j);

@@ -7,6 +7,7 @@
  * limit, and tells of each stay once. Calls through ag_blocking are none: they were announced.
  */
 #include "debug/stall.h"
+#include "debug/trace.h"
 #include "lang/report.h"
 #include <aglet/time.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ static void tell(const ag__outside *o, int64_t now) {
     ag__report_goroutine(r, (ag__who){o->id, o->site});
     ag__report_detail(r, "    %s, in thread %d\n", o->burns ? "it runs" : "it waits in a call",
                       o->tid);
+    ag__trace_keep(r);
     ag__report_send(r);
 }
 

@@ -166,6 +166,10 @@ int ag__trace_snapshot(ag__teller *(*teller)(FILE *), FILE *out, int64_t since);
  * end of the process, or when a detector has found something; the last one stays. It allocates, so
  * not in a signal handler. */
 void ag__trace_at_end(void);
+/* trace_keep.c. Writes it to a new file in the folder that AGLET_RECORD_DIR names, if it names one
+ * and there is room in it, and adds to the finding r where it is. */
+struct ag__report;
+void ag__trace_keep(struct ag__report *r);
 void ag__trace_world_begins(void);
 void ag__trace_world_ends(void);
 

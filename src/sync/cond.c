@@ -141,3 +141,17 @@ void ag_cond_signal(ag_cond *c) {
 void ag_cond_broadcast(ag_cond *c) {
     wake((struct cond *)c, true);
 }
+
+/* The list may be long, and change: after so many it is not known. */
+bool ag__cond_has(const void *cond, const ag__g *g) {
+    enum { LOOKED_AT = 4096 };
+    struct cond c;
+    ag__g *at, *next;
+    if (ag__os_peek(cond, &c, sizeof c) != 0)
+        return false;
+    at = c.head;
+    for (int i = 0; at && at != g && i < LOOKED_AT; i++, at = next)
+        if (ag__os_peek(&at->link, &next, sizeof next) != 0)
+            return false;
+    return at == g;
+}

@@ -98,6 +98,8 @@ int64_t ag__mutex_look(const void *mutex);
 int64_t ag__rwmutex_look(const void *rw);
 /* Whether the goroutine whose `read_lock` this is holds it for reading for sure. */
 bool ag__rwmutex_is_read(const void *rw);
+/* Whether g, which waits in ag_cond_wait, is still to be signalled: else it waits for the mutex. */
+bool ag__cond_has(const void *cond, const ag__g *g);
 /* The call that g waits for, which stands on the stack of who runs it; NULL: not known. */
 const void *ag__flight_look(const void *flight, const ag__g *g);
 

@@ -204,9 +204,9 @@ static void churns(ag_wg *all) {
     ag_wg_done(all);
 }
 static void writes_often(ag_wg *all, int times) {
-    static const char *const names[] = {"goroutine", "offcpu", "spawn"};
+    static const char *const names[] = {"goroutine", "offcpu", "spawn", "goroutineleak"};
     for (int i = 0; i < times; i++) {
-        char *path = profile_of(names[i % 3]);
+        char *path = profile_of(names[i % 4]);
         if (i == times - 1)
             free(pprof(path, "-top"));
         forget(path);

@@ -65,6 +65,38 @@ static KEPT void waits_here(ag_chan(int) c) {
     }
 }
 
+static __attribute__((noinline)) void waits_for_nobody(void) {
+    ag_recv((ag_chan(int))NULL, NULL);
+}
+
+AG_TEST_RUN(leaks_in_three_ways) {
+    needs_go();
+    ag_chan(int) c = ag_make(int, 0);
+    until_waits(ag_go(waits_here, c));
+    char *text = asked("/debug/pprof/goroutineleak?debug=1", NULL);
+    ag_check_contains(text, "goroutineleak profile: total 0\n");
+    free(text);
+    for (int i = 0; i < 3; i++)
+        until_waits(ag_go(waits_for_nobody));
+    text = asked("/debug/pprof/goroutineleak", "-top");
+    ag_check_contains(text, "Type: goroutineleak\n");
+    ag_check_int(pprof_flat(text, "waits_for_nobody"), 3);
+    ag_check(!strstr(text, "waits_here"));
+    free(text);
+    text = asked("/debug/pprof/goroutineleak?debug=1", NULL);
+    ag_check_contains(text, "goroutineleak profile: total 3\n");
+    ag_check_contains(text, "\n3 @ 0x");
+    ag_check_contains(text, "# state: chan receive (nil chan)\n");
+    free(text);
+    text = asked("/debug/pprof/goroutineleak?debug=2", NULL);
+    ag_check_contains(text, " [chan receive (nil chan)]:\n");
+    ag_check_contains(text, "\nwaits_for_nobody(...)");
+    ag_check(!strstr(text, "waits_here") && !strstr(text, "[running]"));
+    free(text);
+    ag_close(c);
+    ag_unref(c);
+}
+
 AG_TEST_RUN(goroutines_in_three_ways) {
     needs_go();
     ag_chan(int) c = ag_make(int, 0);

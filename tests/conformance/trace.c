@@ -671,6 +671,88 @@ AG_TEST(a_deadlock_leaves_a_record) {
     check_record_of("a_deadlock_with_a_record", "all goroutines are asleep");
 }
 
+/* Which of the files that findings leave are there: bit i of aglet-i.trace; each is a whole one. */
+static unsigned left_in(const char *folder) {
+    unsigned found = 0;
+    for (int i = 0; i < 20; i++) {
+        char path[128], bytes[16] = "";
+        snprintf(path, sizeof path, "%s/aglet-%d.trace", folder, i);
+        FILE *in = fopen(path, "r");
+        if (!in)
+            continue;
+        found |= 1u << i;
+        ag_check_int(fread(bytes, 1, 16, in), 16);
+        ag_check_mem(bytes, "go 1.23 trace\0\0\0", 16);
+        fclose(in);
+        unlink(path);
+    }
+    return found;
+}
+
+static _Atomic int leaks_told;
+static void count_leak(const ag_report *r) {
+    leaks_told += strcmp(r->kind, "leak") == 0;
+}
+static void receives_from_nobody(void) {
+    ag_recv((ag_chan(int))NULL, NULL);
+}
+/* As many leaks as `arg` says, each told before this ends. */
+static int leaks_so_many(void *arg) {
+    int n = *(int *)arg;
+    ag_on_report(count_leak);
+    for (int i = 0; i < n; i++)
+        ag_go(receives_from_nobody);
+    eventually(leaks_told == n);
+    return 0;
+}
+AG_TEST(findings_leave_what_ran_before_in_a_folder_that_never_fills) {
+    char folder[] = "/tmp/aglet-records-XXXXXX";
+    int few = 2, many = 18;
+    ag_check(mkdtemp(folder) != NULL);
+    setenv("AGLET_RECORD_DIR", folder, 1);
+    setenv("AGLET_DETECT_MS", "5", 1);
+    ag_check_int(ag_run(leaks_so_many, &few), 0);
+    ag_check_int(left_in(folder), 6);
+    leaks_told = 0;
+    ag_check_int(ag_run(leaks_so_many, &many), 0);
+    ag_check_int(left_in(folder), 0x1fffe);
+    unsetenv("AGLET_RECORD_DIR");
+    leaks_told = 0;
+    ag_check_int(ag_run(leaks_so_many, &few), 0);
+    ag_check_int(left_in(folder), 0);
+    ag_check_int(rmdir(folder), 0);
+}
+
+/* The second one is told after the first one was printed. */
+static int leaks_and_prints(void *arg) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/aglet-2.trace", (char *)arg);
+    ag_go(receives_from_nobody);
+    ag_go(receives_from_nobody);
+    eventually(access(path, F_OK) == 0);
+    return 0;
+}
+AG_TEST(a_finding_names_what_it_left) {
+    char folder[] = "/tmp/aglet-records-XXXXXX", words[128], text[4096] = "";
+    ag_check(mkdtemp(folder) != NULL);
+    setenv("AGLET_RECORD_DIR", folder, 1);
+    setenv("AGLET_DETECT_MS", "5", 1);
+    FILE *said = tmpfile();
+    int before = dup(STDERR_FILENO);
+    dup2(fileno(said), STDERR_FILENO);
+    int r = ag_run(leaks_and_prints, folder);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    ag_check_int(r, 0);
+    ag_check(pread(fileno(said), text, sizeof text - 1, 0) > 0);
+    fclose(said);
+    snprintf(words, sizeof words, "    what ran before: go tool trace %s/aglet-1.trace\n", folder);
+    ag_check_contains(text, "aglet: leak: a goroutine waits for a nil channel\n");
+    ag_check_contains(text, words);
+    left_in(folder);
+    ag_check_int(rmdir(folder), 0);
+}
+
 static void exits_with_a_trace(void) {
     ag_check_int(ag_trace_start(tmpfile()), 0);
     work();

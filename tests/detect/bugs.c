@@ -258,9 +258,9 @@ static void consumer(ag_chan(int) ch) {
 }
 static void missing_close(void) {
     ag_chan(int) ch = ag_make(int, 0);
-    ag_go(consumer, ch);
+    int64_t id = ag_go(consumer, ch);
     ag_send(ch, 1);
-    ag_sleep(10 * AG_MS);
+    until_waits_for(id, "chan receive");
     ag_unref(ch);
 }
 
@@ -271,9 +271,9 @@ static void answers(ag_chan(int) ch) {
 static void forgotten_sender(void) {
     ag_chan(int) ch = ag_make(int, 0);
     int v;
-    ag_go(answers, ch);
+    int64_t id = ag_go(answers, ch);
     ag_select(AG_RECV(ch, &v), AG_AFTER(AG_MS));
-    ag_sleep(40 * AG_MS);
+    until_waits_for(id, "chan send");
     ag_unref(ch);
 }
 
@@ -282,8 +282,7 @@ static void two_ways(ag_chan(int) x, ag_chan(int) y) {
 }
 static void select_without_done(void) {
     ag_chan(int) x = ag_make(int, 0), y = ag_make(int, 0);
-    ag_go(two_ways, x, y);
-    ag_sleep(20 * AG_MS);
+    until_waits_for(ag_go(two_ways, x, y), "select");
     ag_unref(x);
     ag_unref(y);
 }
@@ -369,12 +368,14 @@ static void semaphore_never_released(void) {
 
 static void waits_for_context(ag_ctx *x) {
     ag_ctx_enter(x);
+    ag_wg_done(&two);
     ag_select(AG_DONE(x));
 }
 static void context_never_cancelled(void) {
     ag_ctx *x = ag_ctx_with_cancel(ag_ctx_background());
+    ag_wg_add(&two, 1);
     ag_go(waits_for_context, x);
-    ag_sleep(20 * AG_MS);
+    ag_wg_wait(&two); /* it has a reference of its own; a dump's memory would keep another */
     ag_unref(x);
 }
 
@@ -405,6 +406,91 @@ static void pool_never_closed(void) {
     ag_go(worker, ag_ref(work));
     ag_send(work, 1);
     ag_unref(work);
+}
+
+/* ---- What is waited for is on a stack, and nobody else knows of it any more ----------------- */
+
+struct shared {
+    ag_mutex m;
+    ag_cond c;
+    ag_wg group;
+    ag_sem sem;
+    bool ready;
+};
+
+static void fails_before_the_signal(struct shared *s) {
+    ag_sleep(10 * AG_MS);
+    ag_mutex_lock(&s->m);
+    bool failed = !s->ready;
+    ag_mutex_unlock(&s->m);
+    if (failed)
+        return;
+    ag_cond_signal(&s->c);
+}
+static void waits_for_own_condition(void) {
+    struct shared s = {.ready = false};
+    ag_go(fails_before_the_signal, &s);
+    ag_mutex_lock(&s.m);
+    while (!s.ready)
+        ag_cond_wait(&s.c, &s.m);
+    ag_mutex_unlock(&s.m);
+}
+static void own_cond_without_signal(void) {
+    ag_go(waits_for_own_condition);
+}
+
+static void done_unless_it_fails(struct shared *s, int fails) {
+    ag_sleep(10 * AG_MS);
+    if (fails)
+        return;
+    ag_wg_done(&s->group);
+}
+static void waits_for_own_three(void) {
+    struct shared s = {.ready = false};
+    ag_wg_add(&s.group, 3);
+    for (int i = 0; i < 3; i++)
+        ag_go(done_unless_it_fails, &s, i == 1);
+    ag_wg_wait(&s.group);
+}
+static void own_group_without_done(void) {
+    ag_go(waits_for_own_three);
+}
+
+static void keeps_its_place(struct shared *s, int fails) {
+    ag_sem_acquire(&s->sem, 1);
+    ag_sleep(10 * AG_MS);
+    if (!fails)
+        ag_sem_release(&s->sem, 1);
+    ag_wg_done(&s->group);
+}
+static void starts_two_at_a_time(void) {
+    struct shared s = {.ready = false};
+    ag_sem_init(&s.sem, 2);
+    ag_wg_add(&s.group, 3);
+    for (int i = 0; i < 3; i++)
+        ag_go(keeps_its_place, &s, i == 1);
+    ag_wg_wait(&s.group);
+    ag_sem_acquire(&s.sem, 2);
+}
+static void own_semaphore_never_released(void) {
+    ag_go(starts_two_at_a_time);
+}
+
+static void ends_with_the_lock(struct shared *s) {
+    ag_mutex_lock(&s->m);
+    if (s->ready)
+        ag_mutex_unlock(&s->m);
+    ag_wg_done(&s->group);
+}
+static void locks_after(void) {
+    struct shared s = {.ready = false};
+    ag_wg_add(&s.group, 1);
+    ag_go(ends_with_the_lock, &s);
+    ag_wg_wait(&s.group);
+    ag_mutex_lock(&s.m);
+}
+static void own_lock_never_unlocked(void) {
+    ag_go(locks_after);
 }
 
 static const struct program programs[] = {
@@ -440,6 +526,10 @@ static const struct program programs[] = {
     PROGRAM(context_never_cancelled),
     PROGRAM(blocked_in_scope),
     PROGRAM(pool_never_closed),
+    PROGRAM(own_cond_without_signal),
+    PROGRAM(own_group_without_done),
+    PROGRAM(own_semaphore_never_released),
+    PROGRAM(own_lock_never_unlocked),
 };
 
 int main(int argc, char **argv) {

@@ -6,6 +6,7 @@
 #include "stage.h"
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <unistd.h>
 
 enum { LONG = 400 }; /* ms: many looks of the detector, as run.py sets it */
@@ -423,6 +424,202 @@ static void held_behind_a_lock(void) {
     ag_go(wants, &a);
 }
 
+/* ---- Who can reach what is on a stack? ------------------------------------------------------ */
+
+struct shared {
+    ag_mutex m;
+    ag_cond c;
+    ag_wg group;
+    ag_sem sem;
+    bool ready;
+    ag_chan(int) ch;
+};
+
+/* Only the address of a part of it is kept. */
+static void signals_by_part(bool *is_ready) {
+    struct shared *s = (struct shared *)((char *)is_ready - offsetof(struct shared, ready));
+    ag_sleep(LONG * AG_MS);
+    ag_mutex_lock(&s->m);
+    s->ready = true;
+    ag_cond_signal(&s->c);
+    ag_mutex_unlock(&s->m);
+}
+static void waits_for_its_condition(void) {
+    struct shared s = {.ready = false};
+    ag_go(signals_by_part, &s.ready);
+    ag_mutex_lock(&s.m);
+    while (!s.ready)
+        ag_cond_wait(&s.c, &s.m);
+    ag_mutex_unlock(&s.m);
+}
+static void own_condition_known_by_a_part(void) {
+    ag_go(waits_for_its_condition);
+}
+
+static void waits_for_the_callers(struct shared *s) {
+    ag_wg_done(&s->group);
+    ag_mutex_lock(&s->m);
+    while (!s->ready)
+        ag_cond_wait(&s->c, &s->m);
+    ag_mutex_unlock(&s->m);
+    ag_wg_done(&s->group);
+}
+/* Nobody has the address but who waits: it is the frame of one that goes on. */
+static void owner_of_the_frame(void) {
+    struct shared s = {.ready = false};
+    ag_wg_add(&s.group, 1);
+    ag_go(waits_for_the_callers, &s);
+    ag_wg_wait(&s.group);
+    ag_wg_add(&s.group, 1);
+    ag_sleep(LONG * AG_MS);
+    ag_mutex_lock(&s.m);
+    s.ready = true;
+    ag_cond_broadcast(&s.c);
+    ag_mutex_unlock(&s.m);
+    ag_wg_wait(&s.group);
+}
+static void condition_in_the_frame_of_another(void) {
+    ag_go(owner_of_the_frame);
+}
+
+/* It was signalled, and waits for a mutex that is no part of the condition's memory. */
+static ag_cond *_Atomic parting;
+static void signals_and_forgets(void) {
+    ag_mutex_lock(&a);
+    ag_cond_signal(parting);
+    parting = NULL;
+    ag_sleep(LONG * AG_MS);
+    ag_mutex_unlock(&a);
+}
+static void leaves_its_condition(void) {
+    ag_cond c = {0};
+    ag_mutex_lock(&a);
+    parting = &c;
+    ag_go(signals_and_forgets);
+    ag_cond_wait(&c, &a);
+    ag_mutex_unlock(&a);
+}
+static void signalled_but_locked_out(void) {
+    ag_go(leaves_its_condition);
+}
+
+static void gives_back(ag_sem *s) {
+    ag_sleep(LONG * AG_MS);
+    ag_sem_release(s, 1);
+}
+static void acquires_own(void) {
+    struct shared s = {.ready = false};
+    ag_sem_init(&s.sem, 1);
+    ag_sem_acquire(&s.sem, 1);
+    ag_go(gives_back, &s.sem);
+    ag_sem_acquire(&s.sem, 1);
+}
+static void own_semaphore(void) {
+    ag_go(acquires_own);
+}
+
+/* Who waits behind one that gives up gets what that one could not. */
+static void wants_much_for_a_while(ag_sem *s) {
+    ag_within(LONG * AG_MS);
+    ag_sem_acquire(s, 2);
+}
+static void wants_little_behind(void) {
+    struct shared s = {.ready = false};
+    ag_sem_init(&s.sem, 2);
+    ag_sem_acquire(&s.sem, 1);
+    ag_go(wants_much_for_a_while, &s.sem);
+    ag_sleep(10 * AG_MS);
+    ag_sem_acquire(&s.sem, 1);
+}
+static void semaphore_behind_one_that_gives_up(void) {
+    ag_go(wants_little_behind);
+}
+
+/* The channel is known by way of the stack of one that waits. */
+static void sends_by_the_stack(struct shared *s) {
+    ag_sleep(LONG * AG_MS);
+    ag_send(s->ch, 1);
+}
+static void receives_and_ends(ag_chan(int) ch) {
+    ag_recv(ch, NULL);
+}
+static void waits_for_receiver(void) {
+    struct shared s = {.ch = ag_make(int, 0)};
+    ag_go(sends_by_the_stack, &s);
+    ag_wg_go(&s.group, receives_and_ends, s.ch);
+    ag_wg_wait(&s.group);
+    ag_unref(s.ch);
+}
+static void channel_by_way_of_a_stack(void) {
+    ag_go(waits_for_receiver);
+}
+
+static void counted_by_hand_of(ag_wg *own) {
+    ag_sleep(LONG * AG_MS / 2);
+    ag_wg_done(own);
+}
+static void locks_own(void) {
+    struct shared s = {.ready = false};
+    ag_go(holds_long, &s.m);
+    ag_sleep(5 * AG_MS);
+    ag_wg_add(&s.group, 1);
+    ag_go(counted_by_hand_of, &s.group);
+    ag_wg_wait(&s.group);
+    ag_mutex_lock(&s.m);
+}
+static void own_lock_and_group(void) {
+    ag_go(locks_own);
+}
+
+/* ---- Who can end the context? --------------------------------------------------------------- */
+
+static void cancels_late(ag_ctx *x) {
+    ag_sleep(LONG * AG_MS);
+    ag_ctx_cancel(x);
+    ag_unref(x);
+}
+static void waits_in_context(ag_ctx *x, ag_chan(int) ch) {
+    ag_ctx_enter(x);
+    ag_unref(x);
+    ag_recv(ch, NULL);
+    ag_unref(ch);
+}
+static void cancelled_late(void) {
+    ag_ctx *x = ag_ctx_with_cancel(ag_ctx_background());
+    ag_go(waits_in_context, ag_ref(x), ag_make(int, 0));
+    ag_go(cancels_late, x);
+}
+static void cancelled_from_above(void) {
+    ag_ctx *x = ag_ctx_with_cancel(ag_ctx_background());
+    ag_go(waits_in_context, ag_ctx_with_cancel(x), ag_make(int, 0));
+    ag_go(cancels_late, x);
+}
+static void context_with_time(void) {
+    ag_go(waits_in_context, ag_ctx_with_timeout(ag_ctx_background(), LONG * AG_MS),
+          ag_make(int, 0));
+}
+static void below_a_context_with_time(void) {
+    ag_ctx *x = ag_ctx_with_timeout(ag_ctx_background(), LONG * AG_MS);
+    ag_go(waits_in_context, ag_ctx_with_cancel(x), ag_make(int, 0));
+    ag_unref(x);
+}
+static void context_of_a_signal(void) {
+    ag_go(waits_in_context, ag_notify_ctx(ag_ctx_background(), SIGUSR1), ag_make(int, 0));
+}
+
+static void scope_of_a_failure(void) {
+    ag_chan(int) ch = ag_make(int, 0);
+    ag_scope s;
+    ag_scope_begin(&s, AG_SCOPE_FAIL_FAST);
+    ag_scope_go(&s, child_receives, ch);
+    ag_scope_go(&s, child_fails_late);
+    ag_scope_end(&s);
+    ag_unref(ch);
+}
+static void own_channel_ended_by_a_failure(void) {
+    ag_go(scope_of_a_failure);
+}
+
 static const struct program programs[] = {
     PROGRAM(idle_server),
     PROGRAM(idle_pool),
@@ -456,6 +653,19 @@ static const struct program programs[] = {
     PROGRAM(held_by_a_parcel),
     PROGRAM(chain_of_channels),
     PROGRAM(held_behind_a_lock),
+    PROGRAM(own_condition_known_by_a_part),
+    PROGRAM(condition_in_the_frame_of_another),
+    PROGRAM(signalled_but_locked_out),
+    PROGRAM(own_semaphore),
+    PROGRAM(semaphore_behind_one_that_gives_up),
+    PROGRAM(channel_by_way_of_a_stack),
+    PROGRAM(own_lock_and_group),
+    PROGRAM(cancelled_late),
+    PROGRAM(cancelled_from_above),
+    PROGRAM(context_with_time),
+    PROGRAM(below_a_context_with_time),
+    PROGRAM(context_of_a_signal),
+    PROGRAM(own_channel_ended_by_a_failure),
 };
 
 int main(int argc, char **argv) {

@@ -64,6 +64,10 @@ BUGS = {
     "context_never_cancelled": None,
     "blocked_in_scope": None,
     "pool_never_closed": None,
+    "own_cond_without_signal": None,
+    "own_group_without_done": None,
+    "own_semaphore_never_released": None,
+    "own_lock_never_unlocked": None,
 }
 
 
@@ -73,6 +77,12 @@ HEAP = {
     "channel_circle": ["first_this", "first_this"],
     "lock_and_channel": ["locks_then_sends"],
     "pool_never_closed": ["worker", "worker"],
+    "context_never_cancelled": ["waits_for_context"],
+    "blocked_in_scope": ["receives"],
+    "own_cond_without_signal": ["waits_for_own_condition"],
+    "own_group_without_done": ["waits_for_own_three"],
+    "own_semaphore_never_released": ["starts_two_at_a_time"],
+    "own_lock_never_unlocked": ["locks_after"],
 }
 
 

@@ -47,4 +47,20 @@ static inline void meet(ag_wg *both) {
     ag_wg_wait(both);
 }
 
+/* Waits until goroutine `id` waits for that, as a dump words it. */
+static inline void until_waits_for(int64_t id, const char *words) {
+    for (bool does = false; !does; ag_sleep(AG_MS)) {
+        char *text = NULL, state[64];
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+        if (!out)
+            abort();
+        ag_dump_goroutine(out, id);
+        fclose(out);
+        snprintf(state, sizeof state, "[%s", words);
+        does = strstr(text, state) != NULL;
+        free(text);
+    }
+}
+
 #endif

@@ -175,6 +175,68 @@ var bugs = map[string]func(){
 		}
 		work <- 1
 	},
+	"own_cond_without_signal": func() {
+		go func() {
+			var m sync.Mutex
+			c := sync.NewCond(&m)
+			ready := false
+			go func() {
+				time.Sleep(10 * ms)
+				m.Lock()
+				failed := !ready
+				m.Unlock()
+				if failed {
+					return
+				}
+				c.Signal()
+			}()
+			m.Lock()
+			for !ready {
+				c.Wait()
+			}
+			m.Unlock()
+		}()
+	},
+	"own_group_without_done": func() {
+		go func() {
+			var g sync.WaitGroup
+			g.Add(3)
+			for i := range 3 {
+				go func() {
+					time.Sleep(10 * ms)
+					if i != 1 {
+						g.Done()
+					}
+				}()
+			}
+			g.Wait()
+		}()
+	},
+	"own_semaphore_never_released": func() {
+		go func() {
+			s := make(chan struct{}, 2)
+			for i := range 3 {
+				go func() {
+					s <- struct{}{}
+					time.Sleep(10 * ms)
+					if i != 1 {
+						<-s
+					}
+				}()
+			}
+			time.Sleep(40 * ms)
+			s <- struct{}{}
+			s <- struct{}{}
+		}()
+	},
+	"own_lock_never_unlocked": func() {
+		go func() {
+			var m sync.Mutex
+			go func() { m.Lock() }()
+			time.Sleep(20 * ms)
+			m.Lock()
+		}()
+	},
 }
 
 func timeout() {
