@@ -136,12 +136,13 @@ AG_TEST_RUN(unix_socket_files_go_whatever_fails) {
     ag_check_int(access(file.addr, F_OK), -1);
 }
 
-/* The file of a socket that could not listen is gone at once. */
+/* The file of a socket that could not listen is gone at once. From the n-th call on: a thread that
+ * begins meanwhile makes calls, too. */
 static void listen_fails_at(const char *call, int error, int n) {
     ag_listener *l;
-    inject(call, error, n, false);
+    inject(call, error, n, true);
     ag_check_int(ag_listen(file.net, file.addr, &l), -error);
-    ag_check_int(inject_end(), 1);
+    ag_check(inject_end() >= 1);
     ag_check_int(access(file.addr, F_OK), -1);
 }
 AG_TEST_RUN(a_listener_that_fails_leaves_no_file) {
