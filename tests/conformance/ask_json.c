@@ -98,9 +98,10 @@ AG_TEST_DEATH(a_circle_is_found_and_who_waits_behind_it_is_not_in_it, 7, "") {
     ag_run(makes_a_circle, NULL);
 }
 
-static void receives(ag_wg *started, ag_chan(int) gate) {
+static KEPT void receives(ag_wg *started, ag_chan(int) gate) {
     ag_wg_done(started);
     ag_recv(gate, NULL);
+    STAYS;
 }
 static void starts(ag_wg *started, ag_chan(int) gate, ag_wg *all, int n) {
     for (int i = 0; i < n; i++) {

@@ -65,8 +65,9 @@ static KEPT void waits_here(ag_chan(int) c) {
     }
 }
 
-static __attribute__((noinline)) void waits_for_nobody(void) {
+static KEPT void waits_for_nobody(void) {
     ag_recv((ag_chan(int))NULL, NULL);
+    STAYS;
 }
 
 AG_TEST_RUN(leaks_in_three_ways) {
