@@ -79,7 +79,7 @@ int ag__prof_text(ag__prof *p, FILE *out);
 typedef struct ag__prof_place {
     const char *function; /* NULL: unknown */
     char cut[256];        /* it, if compilers have appended something to it */
-    char file[1024]; /* "": unknown */
+    char file[1024];      /* "": unknown */
     int line;
     bool is_runtime;
 } ag__prof_place;
