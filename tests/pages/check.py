@@ -35,13 +35,15 @@ def need(truth, what="it is not so"):
 
 
 class Program:
-    def __init__(self, binary, *args):
+    def __init__(self, build, binary, *args):
         self.command = [binary, *args]
+        self.env = {"AGLET_PROCS": "2", "AGLET_NO_SOCKET": "1", "AGLET_HEAP_RATE": "1",
+                    "LD_PRELOAD": str(build / "libaglet-heap.so")}
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                        env={"AGLET_PROCS": "2", "AGLET_NO_SOCKET": "1"})
+                                        env=self.env)
         port = self.process.stdout.readline()
         need(port.strip().isdigit(), "the program did not start")
         self.url = f"http://localhost:{int(port)}/debug/"
@@ -169,7 +171,8 @@ def every_profile_is_drawn(user, _):
         need("no profile" not in user.text(".line"), f"{name}: {user.text('.line')}")
         frames = user.js("[...document.querySelectorAll('.frame')].map((one) => one.node.title)")
         expected = {"offcpu": "[sync.Mutex.Lock]", "goroutine": "ties_left_first",
-                    "spawn": "crunch_numbers"}.get(name)
+                    "spawn": "crunch_numbers", "heap": "keeps_a_book",
+                    "allocs": "keeps_a_book"}.get(name)
         need(expected is None or expected in frames, f"{name} shows {frames}")
 
 
@@ -444,15 +447,16 @@ def main():
     passed = failed = 0
     try:
         compile_program(build, suite, folder / "program")
-        with Program(folder / "program") as few, Program(folder / "program", str(MANY)) as many, \
+        program = folder / "program"
+        with Program(build, program) as few, Program(build, program, str(MANY)) as many, \
                 User() as user:
             for test in TESTS:
                 if words and not any(word in test.__name__ for word in words):
                     continue
                 started = time.monotonic()
                 try:
-                    program = many if test is a_hundred_thousand_goroutines else few
-                    run(test, user, program, pictures)
+                    at = many if test is a_hundred_thousand_goroutines else few
+                    run(test, user, at, pictures)
                     passed += 1
                     print(f"ok {test.__name__} ({time.monotonic() - started:.1f} s)")
                 except (AssertionError, OSError, ValueError, KeyError) as why:

@@ -99,6 +99,11 @@ static int reads(void) {
     return (int)read(0, &byte, 1);
 }
 
+static char *volatile book;
+static __attribute__((noinline)) void keeps_a_book(void) {
+    book = malloc(1 << 20);
+}
+
 static int app(void *more) {
     static ag_wg both, resting;
     ag_chan(int) jobs = ag_make(int, 4);
@@ -108,6 +113,7 @@ static int app(void *more) {
     named(ties_right_first, "<img src=x onerror=alert(1)>", &both);
     ag_wg_wait(&both);
     ag_go(wants_a_shoe);
+    keeps_a_book();
     for (int i = 0; i < 3; i++)
         ag_wg_go(&resting, rests);
     ag_go(waits_for_all, &resting);
