@@ -124,6 +124,8 @@ static int app(void *more) {
     ag_go(crunch_numbers);
     for (int i = 0; more && i < 100; i++)
         ag_go(starts_many, never, atoi(more) / 100);
+    while (more && ag_count() < atoi(more)) /* who is told the port finds them */
+        ag_sleep(AG_MS);
     printf("%d\n", ag_debug_serve("localhost:0"));
     fflush(stdout);
     ag_blocking(reads);
