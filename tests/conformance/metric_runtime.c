@@ -233,7 +233,8 @@ AG_TEST_RUN(threads_and_processors) {
     ag_check(metric("aglet_processors_idle") <= procs - 1);
     ag_check(metric("aglet_threads") >= 1);
     ag_check(metric("aglet_threads_idle") <= metric("aglet_threads") + 8);
-    ag_check(metric("process_threads") >= metric("aglet_threads"));
+    if (!getenv("AG_TEST_EXEC")) /* an emulator's /proc tells of no threads and no memory */
+        ag_check(metric("process_threads") >= metric("aglet_threads"));
 }
 
 /* ---- The process --------------------------------------------------------------------------- */
@@ -247,8 +248,9 @@ AG_TEST(the_process) {
     }
     ag_check(metric("process_cpu_seconds_total") > cpu);
     ag_check(metric("process_max_fds") == (double)sysconf(_SC_OPEN_MAX));
-    ag_check(metric("process_resident_memory_bytes") > 100000);
-    ag_check(metric("process_virtual_memory_bytes") > metric("process_resident_memory_bytes"));
+    double resident = metric("process_resident_memory_bytes");
+    ag_check(getenv("AG_TEST_EXEC") || resident > 100000);
+    ag_check(getenv("AG_TEST_EXEC") || metric("process_virtual_memory_bytes") > resident);
     double age = (double)ag_wall() / 1e9 - metric("process_start_time_seconds");
     ag_check(age > -2 && age < 3600);
 }
