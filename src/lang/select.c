@@ -412,12 +412,19 @@ int ag_select_ordered_n(const ag_case *cases, size_t n) {
     return select_any(cases, n, true, __builtin_return_address(0));
 }
 
-AG__NO_SANITIZE bool ag__select_peek(const ag__g *g, ag__select_info *ret) {
-    struct work w;
+/* --- For who looks from outside. --- */
+
+/* The select that g waits in. False: it waits in none by now. */
+static AG__NO_SANITIZE bool peek_work(const ag__g *g, struct work *ret_work) {
     const void *at = __atomic_load_n(&g->unlink_arg, __ATOMIC_RELAXED);
+    return __atomic_load_n(&g->unlink, __ATOMIC_RELAXED) == unlink_dropped &&
+           ag__os_peek(at, ret_work, sizeof *ret_work) == 0;
+}
+
+bool ag__select_peek(const ag__g *g, ag__select_info *ret) {
+    struct work w;
     memset(ret, 0, sizeof *ret);
-    if (__atomic_load_n(&g->unlink, __ATOMIC_RELAXED) != unlink_dropped ||
-        ag__os_peek(at, &w, sizeof w) != 0)
+    if (!peek_work(g, &w))
         return false;
     ret->channels = (int)w.channels;
     for (size_t i = 0; i < w.n && i < 4 * SMALL && ret->seen < AG__SELECT_SEEN; i++) {
@@ -435,21 +442,19 @@ AG__NO_SANITIZE bool ag__select_peek(const ag__g *g, ag__select_info *ret) {
     return true;
 }
 
-/* --- For the detector of leaks. --- */
-
-static bool peek_work(const ag__g *g, struct work *ret_work) {
-    const void *at = __atomic_load_n(&g->unlink_arg, __ATOMIC_RELAXED);
-    return ag__os_peek(at, ret_work, sizeof *ret_work) == 0 && ret_work->after < 0;
+/* The same of one that no time ends. */
+static bool peek_endless(const ag__g *g, struct work *ret_work) {
+    return peek_work(g, ret_work) && ret_work->after < 0;
 }
 
 size_t ag__select_look(ag__g *g) {
     struct work w;
-    return peek_work(g, &w) ? w.channels : 0;
+    return peek_endless(g, &w) ? w.channels : 0;
 }
 
 size_t ag__select_channels(ag__g *g, const void **ret_channels, size_t max) {
     struct work w;
-    if (!peek_work(g, &w))
+    if (!peek_endless(g, &w))
         return 0;
     for (size_t i = 0; i < w.channels && i < max; i++) {
         uint16_t at;

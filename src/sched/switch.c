@@ -296,7 +296,7 @@ static AG__COLD void ready_slow(ag__g *g, void (*note)(ag__m *, ag__g *)) {
     ag__maybe_wake();
 }
 
-static inline __attribute__((always_inline)) void ready(ag__p *p, ag__g *g) {
+static AG__ALWAYS_INLINE void ready(ag__p *p, ag__g *g) {
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
     uint32_t credit = atomic_load_explicit(&p->credit, AG__RLX);
     if (AG__UNLIKELY(credit))
@@ -335,7 +335,7 @@ void ag__ready(ag__m *m, ag__g *g) {
         ready(p, g);
 }
 
-static inline __attribute__((always_inline)) void start(ag__p *p, ag__g *g) {
+static AG__ALWAYS_INLINE void start(ag__p *p, ag__g *g) {
     atomic_store_explicit(&p->created, atomic_load_explicit(&p->created, AG__RLX) + 1, AG__RLX);
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
     uint32_t credit = atomic_load_explicit(&p->credit, AG__RLX);

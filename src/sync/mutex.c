@@ -268,7 +268,6 @@ struct ag__mutex_waiter *ag__mutex_move(ag_mutex *mutex, struct ag__mutex_waiter
     if (!announce(x, list->next != NULL)) {
         first = list;
         list = list->next;
-        first->next = NULL;
     }
     for (struct ag__mutex_waiter *w = list; w; w = next) {
         next = w->next;
