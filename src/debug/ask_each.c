@@ -12,7 +12,6 @@
  */
 #include "debug/ask.h"
 #include "debug/json.h"
-#include "debug/look.h"
 #include "sched/sched.h"
 #include <aglet/debug.h>
 #include <errno.h>
@@ -37,7 +36,7 @@ struct census {
     const struct ag__site **sites; /* sorted */
     size_t site_count;
     bool failed; /* no memory */
-    char name[AG__LOOK_NAME];
+    char name[AG__NAME_BYTES];
 };
 
 /* --- Collecting. --- */
@@ -83,7 +82,7 @@ static AG__NO_SANITIZE bool take(ag__g *g, void *census) {
         r.reason = (uint8_t)atomic_load_explicit(&g->reason, AG__RLX);
         r.since = atomic_load_explicit(&g->wait_since, AG__RLX);
     }
-    ag__look_at_name(g, c->name);
+    ag__g_name(g, c->name);
     r.name = keep_name(c);
     struct row *rows = room_for(c->rows, c->count, 1, &c->room, sizeof *rows);
     if (!rows) {

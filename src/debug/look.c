@@ -110,10 +110,10 @@ int ag__look_at_stack(ag__g *g, unsigned char *buf, uintptr_t *ret_pcs, int max,
     return n;
 }
 
-AG__NO_SANITIZE void ag__look_at_name(const ag__g *g, char ret_name[AG__LOOK_NAME]) {
+AG__NO_SANITIZE void ag__look_at_own_name(const ag__g *g, char ret_name[AG__NAME_BYTES]) {
     const volatile char *name = g->name;
     size_t n = 0;
-    while (name && n < AG__LOOK_NAME - 1 && name[n]) {
+    while (name && n < AG__NAME_BYTES - 1 && name[n]) {
         ret_name[n] = name[n];
         n++;
     }

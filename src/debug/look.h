@@ -23,9 +23,9 @@ typedef struct ag__stack_shape {
 int ag__look_at_stack(ag__g *g, unsigned char *buf, uintptr_t *ret_pcs, int max,
                       ag__stack_shape *ret_shape);
 
-/* Copies the name that g was given, or "". It may be ending: what a name was can be anything. */
-enum { AG__LOOK_NAME = 32 };
-void ag__look_at_name(const ag__g *g, char ret_name[AG__LOOK_NAME]);
+/* Copies the name of the goroutine that runs here, or "", without a system call: for who takes
+ * samples. ag__g_name copies that of any. */
+void ag__look_at_own_name(const ag__g *g, char ret_name[AG__NAME_BYTES]);
 
 /* Whether this frame is of the runtime and in everybody's way. */
 bool ag__is_runtime_frame(const ag__symbol_info *symbol, uintptr_t pc, bool is_return);

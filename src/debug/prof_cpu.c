@@ -37,7 +37,7 @@ static _Atomic int64_t period; /* Relaxed: it is set before there are samples. *
 
 static AG__NO_SANITIZE void on_tick(const void *context, int64_t periods) {
     uintptr_t pcs[AG__PROF_FRAMES];
-    char name[AG__LOOK_NAME], labels[AG__LABEL_BYTES];
+    char name[AG__NAME_BYTES], labels[AG__LABEL_BYTES];
     ag__regs regs;
     ag__regs_of_signal(context, &regs);
     ag__prof_sample s = {.pcs = pcs, .is_exact = true};
@@ -50,7 +50,7 @@ static AG__NO_SANITIZE void on_tick(const void *context, int64_t periods) {
             view = &live;
         }
         s.site = g->id == 1 ? NULL : g->site;
-        ag__look_at_name(g, name);
+        ag__look_at_own_name(g, name);
         s.name = name;
         if (ag__labels_copy(g, labels))
             s.labels = labels;

@@ -42,7 +42,7 @@ struct gathering {
     int64_t now;
     unsigned char *buf;
     uintptr_t pcs[AG__PROF_FRAMES];
-    char name[AG__LOOK_NAME], labels[AG__LABEL_BYTES];
+    char name[AG__NAME_BYTES], labels[AG__LABEL_BYTES];
 };
 
 /* Of one's own stack, from here outwards. */
@@ -82,7 +82,7 @@ static AG__NO_SANITIZE bool visit(ag__g *g, void *arg) {
     }
     if (j->by_wait && state != AG__G_WAITING)
         return true;
-    ag__look_at_name(g, j->name);
+    ag__g_name(g, j->name);
     s.name = j->name;
     if (ag__labels_copy(g, j->labels))
         s.labels = j->labels;

@@ -42,7 +42,7 @@ const ag__prof_kind ag__prof_allocs = {.name = "allocs",
 /* Who allocates. Written as far as the labels go. */
 typedef struct heap_tag {
     const struct ag__site *site;
-    char name[AG__LOOK_NAME];
+    char name[AG__NAME_BYTES];
     char labels[AG__LABEL_BYTES + 1];
 } heap_tag;
 _Static_assert(sizeof(heap_tag) <= AG__HEAP_TAG, "a tag has room for it");
@@ -70,9 +70,9 @@ static AG__NO_SANITIZE size_t write_tag(void *ret_tag) {
     if (!g || (g->flags & AG__GF_FOREIGN))
         return 0;
     tag->site = g->id == 1 ? NULL : g->site;
-    for (int i = 0; i < AG__LOOK_NAME; i++)
+    for (int i = 0; i < AG__NAME_BYTES; i++)
         tag->name[i] = 0;
-    ag__look_at_name(g, tag->name);
+    ag__look_at_own_name(g, tag->name);
     size_t n = ag__labels_copy(g, tag->labels) ? ag__labels_bytes(tag->labels) : 0;
     tag->labels[n] = 0;
     if (!n && !tag->name[0] && !tag->site)

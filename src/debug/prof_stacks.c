@@ -27,7 +27,7 @@ struct ag__stack_count {
     uint32_t hash;
     int frames;
     bool is_exact;
-    char name[AG__LOOK_NAME];
+    char name[AG__NAME_BYTES];
     char labels[AG__LABEL_BYTES]; /* with the last 0 */
     const char *wait;
     const struct ag__site *site;
@@ -96,7 +96,7 @@ static AG__NO_SANITIZE bool is_same(const ag__stack_count *c, const ag__prof_sam
         if (c->pcs[i] != s->pcs[i])
             return false;
     const char *name = s->name ? s->name : "";
-    for (int i = 0; i < AG__LOOK_NAME; i++)
+    for (int i = 0; i < AG__NAME_BYTES; i++)
         if (c->name[i] != name[i] || !name[i])
             return c->name[i] == name[i];
     return true;
@@ -109,7 +109,7 @@ static AG__NO_SANITIZE void fill(ag__stack_count *c, const ag__prof_sample *s, u
     c->wait = s->state;
     c->site = s->site;
     int n = 0;
-    for (; s->name && s->name[n] && n < AG__LOOK_NAME - 1; n++)
+    for (; s->name && s->name[n] && n < AG__NAME_BYTES - 1; n++)
         c->name[n] = s->name[n];
     c->name[n] = 0;
     size_t bytes = s->labels ? ag__labels_bytes(s->labels) : 0;
