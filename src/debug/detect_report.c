@@ -8,6 +8,7 @@
  *           transfer at bank.c:12
  */
 #include "debug/detect.h"
+#include "debug/look.h"
 #include "lang/report.h"
 #include "os/unwind.h"
 #include "sync/sync.h"
@@ -15,28 +16,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FRAMES = 24, SHOWN = 6, COPY_MAX = 16 * 1024 };
+enum { FRAMES = 24, SHOWN = 6 };
 
 /* --- Where it waits. --- */
 
-/* The stack of one that waits, copied; it is as it was if the goroutine has not moved since. */
+/* Where one that waits stands; nothing, if it has moved since. */
 static int frames_of(const ag__node *n, uintptr_t *ret_pcs) {
-    char *sp = __atomic_load_n((char **)&n->g->sp, __ATOMIC_ACQUIRE);
-    char *hi = __atomic_load_n(&n->g->stack_hi, __ATOMIC_RELAXED);
-    if (!sp || sp >= hi)
-        return 0;
-    size_t size = (size_t)(hi - sp) < COPY_MAX ? (size_t)(hi - sp) : COPY_MAX;
-    uintptr_t *copy = malloc(size);
-    int count = 0;
-    if (copy && ag__os_peek(sp, copy, size) == 0 &&
-        atomic_load_explicit(&n->g->resumes, memory_order_acquire) == n->resumes) {
-        ag__regs regs = {.sp = (uintptr_t)sp + AG__FRAME_WORDS * sizeof(uintptr_t)};
-        regs.pc = ag__frame_read(copy, regs.callee);
-        ag__stack_view stack = {(uintptr_t)sp, (uintptr_t)sp + size, (unsigned char *)copy};
-        count = ag__unwind(&regs, &stack, ret_pcs, FRAMES);
-    }
-    ag__scan_free(copy, size);
-    return count;
+    ag__stack_shape shape;
+    unsigned char *copy = malloc(AG__LOOK_BYTES);
+    int count = copy ? ag__look_at_stack(n->g, copy, ret_pcs, FRAMES, &shape) : 0;
+    ag__scan_free(copy, AG__LOOK_BYTES);
+    return atomic_load_explicit(&n->g->resumes, memory_order_acquire) == n->resumes ? count : 0;
 }
 
 /* The program's frames are below the last public function at the top, and above where a goroutine
