@@ -50,7 +50,6 @@ typedef struct ag__look {
 void ag__look_take(ag__look *l, uintptr_t frames);
 void ag__look_free(ag__look *l);
 int ag__look_find(const ag__look *l, int64_t id); /* its index; -1: it is not there */
-uint32_t ag__look_hash(int64_t id);               /* & mask: where in by_id its search begins */
 /*
  * The next circle of goroutines that wait for each other: their indices, each needing the next.
  * Returns how many; 0: no more. The first call with *at == 0. `ret_path` has room for l->count.

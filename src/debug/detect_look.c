@@ -128,7 +128,8 @@ static void verify(ag__look *l) {
     }
 }
 
-uint32_t ag__look_hash(int64_t id) {
+/* & mask: where in by_id the search for it begins. */
+static uint32_t hash_of(int64_t id) {
     return (uint32_t)(((uint64_t)id * 0x9e3779b97f4a7c15) >> 32);
 }
 
@@ -143,7 +144,7 @@ static void index_nodes(ag__look *l) {
         return;
     }
     for (int i = 0; i < l->count; i++) {
-        uint32_t at = ag__look_hash(l->nodes[i].id) & l->mask;
+        uint32_t at = hash_of(l->nodes[i].id) & l->mask;
         while (l->by_id[at])
             at = (at + 1) & l->mask;
         l->by_id[at] = i + 1;
@@ -151,7 +152,7 @@ static void index_nodes(ag__look *l) {
 }
 
 int ag__look_find(const ag__look *l, int64_t id) {
-    for (uint32_t at = ag__look_hash(id) & l->mask; l->by_id[at]; at = (at + 1) & l->mask)
+    for (uint32_t at = hash_of(id) & l->mask; l->by_id[at]; at = (at + 1) & l->mask)
         if (l->nodes[l->by_id[at] - 1].id == id)
             return l->by_id[at] - 1;
     return -1;

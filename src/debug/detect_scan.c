@@ -380,10 +380,9 @@ struct others {
 static bool search_other(ag__g *g, void *arg) {
     const struct others *o = arg;
     const ag__look *l = o->s->l;
-    uint32_t at = ag__look_hash(g->id) & l->mask;
-    for (; l->by_id[at]; at = (at + 1) & l->mask)
-        if (l->nodes[l->by_id[at] - 1].g == g)
-            return true; /* its turn comes if it may go on */
+    int at = ag__look_find(l, g->id);
+    if (at >= 0 && l->nodes[at].g == g)
+        return true; /* its turn comes if it may go on */
     search_goroutine(o->s, g, g == o->self ? o->frames : 0);
     return o->s->left > 0;
 }
