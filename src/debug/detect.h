@@ -64,6 +64,9 @@ void ag__scan(ag__look *l, uintptr_t frames);
 /* Frees memory of the detector or a profile that held addresses of the program's: wiped, if memory
  * is searched, so that a later look finds nothing there. */
 void ag__scan_free(void *memory, size_t bytes);
+/* Makes room for one more behind `count` records of `each` bytes; what held them before is freed
+ * like that. False: out of memory, and all is as it was. */
+bool ag__scan_grow(void **all, int count, int *size, size_t each);
 /* Sorts records of `size` bytes, a multiple of a word and at most four, by their first word; in
  * place, for qsort leaves a copy behind. */
 void ag__scan_sort(void *records, size_t count, size_t size);

@@ -86,18 +86,9 @@ static bool collect(ag__g *g, void *arg) {
     if (atomic_load_explicit(&g->state, AG__RLX) != AG__G_WAITING ||
         !takes_part(atomic_load_explicit(&g->reason, AG__RLX), c->orphans))
         return true;
-    if (l->count == l->size) {
-        int size = l->size ? 2 * l->size : 64;
-        ag__node *nodes = malloc((size_t)size * sizeof *nodes);
-        if (!nodes) {
-            l->failed = true;
-            return false;
-        }
-        if (l->count)
-            memcpy(nodes, l->nodes, (size_t)l->count * sizeof *nodes);
-        ag__scan_free(l->nodes, (size_t)l->size * sizeof *nodes);
-        l->nodes = nodes;
-        l->size = size;
+    if (!ag__scan_grow((void **)&l->nodes, l->count, &l->size, sizeof *l->nodes)) {
+        l->failed = true;
+        return false;
     }
     ag__node *n = &l->nodes[l->count];
     memset(n, 0, sizeof *n);

@@ -93,6 +93,21 @@ void ag__scan_free(void *memory, size_t bytes) {
     free(memory);
 }
 
+bool ag__scan_grow(void **all, int count, int *size, size_t each) {
+    if (count < *size)
+        return true;
+    int more = *size ? 2 * *size : 64;
+    void *grown = malloc((size_t)more * each);
+    if (!grown)
+        return false;
+    if (count)
+        memcpy(grown, *all, (size_t)count * each);
+    ag__scan_free(*all, (size_t)*size * each);
+    *all = grown;
+    *size = more;
+    return true;
+}
+
 void ag__scan_sort(void *records, size_t count, size_t size) {
     const size_t words = size / sizeof(uintptr_t);
     uintptr_t *all = records, one[4];
@@ -108,31 +123,16 @@ void ag__scan_sort(void *records, size_t count, size_t size) {
 
 /* --- The targets. --- */
 
-/* Room for one more; what held the records before is wiped. */
-static void *grow(struct scan *s, void *all, int count, int *size, size_t each) {
-    if (count < *size)
-        return all;
-    int more = *size ? 2 * *size : 64;
-    void *grown = malloc((size_t)more * each);
-    if (!grown) {
-        s->failed = true;
-        return all;
-    }
-    if (count)
-        memcpy(grown, all, (size_t)count * each);
-    ag__scan_free(all, (size_t)*size * each);
-    *size = more;
-    return grown;
-}
-
 static void add_target(struct scan *s, uintptr_t lo, uintptr_t hi, int node) {
-    s->targets = grow(s, s->targets, s->count, &s->size, sizeof *s->targets);
+    if (!ag__scan_grow((void **)&s->targets, s->count, &s->size, sizeof *s->targets))
+        s->failed = true;
     if (!s->failed)
         s->targets[s->count++] = (struct target){lo, hi, node, NOT_FOUND};
 }
 
 static void skip(struct scan *s, uintptr_t lo, uintptr_t hi) {
-    s->skips = grow(s, s->skips, s->skip_count, &s->skip_size, sizeof *s->skips);
+    if (!ag__scan_grow((void **)&s->skips, s->skip_count, &s->skip_size, sizeof *s->skips))
+        s->failed = true;
     if (!s->failed)
         s->skips[s->skip_count++] = (struct range){lo, hi};
 }
