@@ -88,8 +88,7 @@ bool ag__scan_is_on(void) {
 void ag__scan_free(void *memory, size_t bytes) {
     if (memory && ag__scan_is_on())
         memset(memory, 0, bytes);
-    AG__COMPILER_BARRIER(); /* it is read by who looks at freed memory */
-    __asm__ volatile("" : : "r"(memory) : "memory");
+    __asm__ volatile("" : : "r"(memory) : "memory"); /* read by who looks at freed memory */
     free(memory);
 }
 
