@@ -150,13 +150,8 @@ static void put_row(FILE *out, const struct census *c, const struct row *r, int6
 
 static void put_sites(FILE *out, const struct census *c) {
     for (size_t i = 0; i < c->site_count; i++) {
-        fputs(i ? ",\n[" : "\n[", out);
-        ag__json_text(out, c->sites[i]->call);
-        fputc(',', out);
-        ag__json_text(out, c->sites[i]->func);
-        fputc(',', out);
-        ag__json_text(out, c->sites[i]->file);
-        fprintf(out, ",%d]", c->sites[i]->line);
+        fputs(i ? ",\n" : "\n", out);
+        ag__json_site(out, c->sites[i]);
     }
 }
 

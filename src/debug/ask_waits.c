@@ -94,18 +94,6 @@ static void put_stack(struct paper *p, const ag__trail *trail) {
     fputc(']', p->out);
 }
 
-static void put_site(FILE *out, const struct ag__site *site) {
-    if (!site)
-        return;
-    fputs(",\"site\":[", out);
-    ag__json_text(out, site->call);
-    fputc(',', out);
-    ag__json_text(out, site->func);
-    fputc(',', out);
-    ag__json_text(out, site->file);
-    fprintf(out, ",%d]", site->line);
-}
-
 static void put_node(struct paper *p, uint32_t node) {
     const ag__wait_graph *w = p->w;
     uint32_t from = w->nodes[node], count = w->nodes[node + 1] - from;
@@ -128,7 +116,10 @@ static void put_node(struct paper *p, uint32_t node) {
     for (uint32_t i = 0; i < count && i < IDS; i++)
         fprintf(p->out, "%s%lld", i ? "," : "", (long long)w->dump.views[w->views_by[from + i]].id);
     fputc(']', p->out);
-    put_site(p->out, oldest->site);
+    if (oldest->site) {
+        fputs(",\"site\":", p->out);
+        ag__json_site(p->out, oldest->site);
+    }
     put_stack(p, oldest->trail);
     fputc('}', p->out);
 }

@@ -34,3 +34,13 @@ void ag__json_text(FILE *out, const char *text) {
     }
     fputc('"', out);
 }
+
+void ag__json_site(FILE *out, const struct ag__site *site) {
+    fputc('[', out);
+    ag__json_text(out, site->call);
+    fputc(',', out);
+    ag__json_text(out, site->func);
+    fputc(',', out);
+    ag__json_text(out, site->file);
+    fprintf(out, ",%d]", site->line);
+}
