@@ -262,10 +262,6 @@ static size_t first_child(const struct picture *p, int64_t nest_id) {
     return lo;
 }
 
-static const char *state_text(const struct child *c) {
-    return c->state == AG__G_WAITING ? ag__reason_name(c->reason) : ag__state_name(c->state);
-}
-
 static void print_node(struct picture *p, struct node *n, int depth);
 
 static void print_jobs_of(struct picture *p, int64_t nest_id, int depth) {
@@ -291,7 +287,7 @@ static void print_goroutine(struct picture *p, struct child *c, int depth) {
     fprintf(p->out, "%*sgoroutine %lld", 2 * depth, "", (long long)c->id);
     if (c->name[0])
         fprintf(p->out, " \"%s\"", c->name);
-    fprintf(p->out, " [%s]", state_text(c));
+    fprintf(p->out, " [%s]", ag__doing_name(c->state, c->reason));
     if (c->site)
         fprintf(p->out, " %s created at %s:%d", c->site->call, c->site->file, c->site->line);
     fprintf(p->out, "\n");
@@ -304,7 +300,8 @@ static void print_job_line(struct picture *p, const struct node *n, int depth,
     fprintf(p->out, "%*sjob %lld [%s] %s made at %s:%d", 2 * depth, "", (long long)n->id,
             ag_job_state_name(n->state), n->site->call, n->site->file, n->site->line);
     if (body)
-        fprintf(p->out, ", goroutine %lld [%s]", (long long)body->id, state_text(body));
+        fprintf(p->out, ", goroutine %lld [%s]", (long long)body->id,
+                ag__doing_name(body->state, body->reason));
     fprintf(p->out, "\n");
 }
 

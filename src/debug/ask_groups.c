@@ -96,7 +96,7 @@ static int by_count(const void *a, const void *b) {
 static void print_group(FILE *out, const struct group *g, int64_t now) {
     bool waits = g->state == AG__G_WAITING;
     fprintf(out, "{\"count\": %lld, \"state\": ", (long long)g->count);
-    ag__json_text(out, waits ? ag__reason_name(g->reason) : ag__state_name(g->state));
+    ag__json_text(out, ag__doing_name(g->state, g->reason));
     fprintf(out, ", \"waits\": %s, \"call\": ", waits ? "true" : "false");
     ag__json_text(out, g->site->call);
     fprintf(out, ", \"by\": ");

@@ -107,7 +107,7 @@ static void put_node(struct paper *p, uint32_t node) {
     }
     bool waits = oldest->state == AG__G_WAITING;
     fprintf(p->out, "{\"count\":%u,\"id\":%lld,\"state\":", count, (long long)oldest->id);
-    ag__json_text(p->out, waits ? ag__reason_name(oldest->reason) : ag__state_name(oldest->state));
+    ag__json_text(p->out, ag__doing_name(oldest->state, oldest->reason));
     fprintf(p->out, ",\"waits\":%s,\"timed\":%s,\"circle\":%u,\"longest_ns\":%lld,\"name\":",
             waits ? "true" : "false", timed ? "true" : "false", w->circle_of[w->views_by[from]],
             waits && oldest->since ? (long long)(w->dump.now - oldest->since) : 0ll);

@@ -82,8 +82,8 @@ static void sum_up(struct group *g) {
 /* --- Printing. --- */
 
 static void print_head(FILE *out, const ag__dump *d, const struct group *g) {
-    fprintf(out, "%zu goroutines [", g->count);
-    ag__state_print(out, g->first[0]);
+    fprintf(out, "%zu goroutines [%s", g->count,
+            ag__doing_name(g->first[0]->state, g->first[0]->reason));
     if (g->first[0]->state == AG__G_WAITING) {
         long long least = (d->now - g->since_max) / AG_MIN, most = (d->now - g->since_min) / AG_MIN;
         if (most > 0 && least == most)

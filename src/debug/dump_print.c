@@ -13,11 +13,6 @@
  */
 #include "debug/dump_view.h"
 
-void ag__state_print(FILE *out, const ag__view *v) {
-    fprintf(out, "%s",
-            v->state == AG__G_WAITING ? ag__reason_name(v->reason) : ag__state_name(v->state));
-}
-
 void ag__labels_print(FILE *out, const char *labels) {
     char buf[4 * AG__LABEL_BYTES + 16];
     ag__text t = {buf, sizeof buf, 0};
@@ -48,8 +43,7 @@ static void print_head(FILE *out, const ag__dump *d, const ag__view *v) {
     fprintf(out, "goroutine %lld", (long long)v->id);
     if (v->name)
         fprintf(out, " \"%s\"", v->name);
-    fprintf(out, " [");
-    ag__state_print(out, v);
+    fprintf(out, " [%s", ag__doing_name(v->state, v->reason));
     if (minutes > 0)
         fprintf(out, ", %lld minutes", (long long)minutes);
     if (v->is_bound)

@@ -147,7 +147,6 @@ const char *ag__pending_name(const ag__pending *p);
 /* dump_print.c */
 void ag__view_print(FILE *out, ag__dump *d, const ag__view *v);
 void ag__trail_print(FILE *out, ag__dump *d, const ag__trail *trail);
-void ag__state_print(FILE *out, const ag__view *v);
 void ag__labels_print(FILE *out, const char *labels);
 
 /* dump_group.c */

@@ -217,8 +217,7 @@ static void print_goroutine(FILE *out, const ag__dump *d, int64_t id) {
         return;
     if (v->name)
         fprintf(out, " \"%s\"", v->name);
-    fprintf(out, " [%s]",
-            v->state == AG__G_WAITING ? ag__reason_name(v->reason) : ag__state_name(v->state));
+    fprintf(out, " [%s]", ag__doing_name(v->state, v->reason));
 }
 
 /* ": goroutine 7 [sleep], goroutine 8 [select], and 3 more" */

@@ -86,8 +86,7 @@ static AG__NO_SANITIZE bool visit(ag__g *g, void *arg) {
     s.name = j->name;
     if (ag__labels_copy(g, j->labels))
         s.labels = j->labels;
-    s.state = state == AG__G_WAITING ? ag__reason_name(atomic_load_explicit(&g->reason, AG__RLX))
-                                     : ag__state_name(state);
+    s.state = ag__doing_name(state, atomic_load_explicit(&g->reason, AG__RLX));
     values[1] = since < j->now ? (j->now - since) * j->times : 0;
     look_at(j, g, &s);
     ag__prof_add(j->p, &s, values);

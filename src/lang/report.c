@@ -51,8 +51,7 @@ static bool look(ag__g *g, void *arg) {
     if (g->id != s->id)
         return true;
     int state = atomic_load_explicit(&g->state, AG__RLX);
-    s->state = state == AG__G_WAITING ? ag__reason_name(atomic_load_explicit(&g->reason, AG__RLX))
-                                      : ag__state_name(state);
+    s->state = ag__doing_name(state, atomic_load_explicit(&g->reason, AG__RLX));
     return false;
 }
 

@@ -397,3 +397,7 @@ const char *ag__reason_name(int reason) {
     };
     return reason >= 0 && reason < (int)(sizeof names / sizeof *names) ? names[reason] : "?";
 }
+
+const char *ag__doing_name(int state, int reason) {
+    return state == AG__G_WAITING ? ag__reason_name(reason) : ag__state_name(state);
+}

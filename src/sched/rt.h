@@ -399,5 +399,7 @@ static inline bool ag__is_foreign(ag__m *m) {
 
 const char *ag__state_name(int state);
 const char *ag__reason_name(int reason);
+/* What one does, as dumps say it: the reason of one that waits, else its state. */
+const char *ag__doing_name(int state, int reason);
 
 #endif
