@@ -13,7 +13,6 @@
 #include "debug/ask.h"
 #include "debug/json.h"
 #include "sched/sched.h"
-#include <aglet/debug.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,7 +17,6 @@
 #include "debug/trace.h"
 #include <aglet/debug.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { EACH_MAX = AG__SIZE(250, 100) };

@@ -16,7 +16,6 @@
  */
 #include "debug/dump_view.h"
 #include <stdlib.h>
-#include <string.h>
 
 enum { OWN_LINES = 20, RANGES = 100 };
 
