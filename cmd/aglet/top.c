@@ -9,7 +9,6 @@
  */
 #include "peer.h"
 #include "tool.h"
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,13 +21,13 @@
 enum { GROUPS_MAX = 500, PROCS_MAX = 64, PATIENCE_S = 10 };
 
 struct row {
-    long long count, longest_ns, example;
+    long long count, longest_ns;
     char state[40], call[60], where[120];
 };
 
 struct look {
     long long now_ns, goroutines, created, threads, procs, handed_on, stolen, polls, stack_bytes;
-    long long queued, idle, runs;
+    long long queued, idle;
     long long proc_queued[PROCS_MAX], proc_runs[PROCS_MAX];
     int proc_count, row_count, rows_left_out;
     struct row rows[GROUPS_MAX];
@@ -64,7 +63,6 @@ static void read_groups(char *text, struct look *l) {
         char file[80];
         row->count = peer_json(at, "count");
         row->longest_ns = peer_json(at, "longest_ns");
-        row->example = peer_json(at, "example");
         text_of(at, "state", row->state, sizeof row->state);
         text_of(at, "call", row->call, sizeof row->call);
         text_of(at, "file", file, sizeof file);
@@ -78,14 +76,11 @@ static void read_procs(const char *text, struct look *l) {
     l->queued = peer_json(text, "queued");
     l->idle = peer_json(text, "idle");
     l->proc_count = 0;
-    l->runs = 0;
     for (const char *at = text; (at = strstr(at, "{\"index\"")) != NULL; at++) {
-        long long runs = peer_json(at, "runs");
-        l->runs += runs;
         if (l->proc_count == PROCS_MAX)
-            continue;
+            break;
         l->proc_queued[l->proc_count] = peer_json(at, "queued");
-        l->proc_runs[l->proc_count++] = runs;
+        l->proc_runs[l->proc_count++] = peer_json(at, "runs");
     }
 }
 
