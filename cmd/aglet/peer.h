@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * peer.h - another process that is an aglet program, and how to ask it: over its Unix socket, in
- * HTTP (src/debug/ask_socket.c is the other end). What goes wrong is said on stderr in words that
- * tell what to do, once, by these functions.
+ * HTTP (src/debug/ask_door.c and ask_http.c are the other end). What goes wrong is said on stderr
+ * in words that tell what to do, once, by these functions.
  */
 #ifndef PEER_H
 #define PEER_H
