@@ -48,15 +48,20 @@ static size_t read_proc(long pid, const char *name, char *text, size_t size) {
     return n;
 }
 
-/* The last number of a line of /proc/PID/status: of NSpid that is the innermost one. */
+enum { STATUS_BYTES = 4096 };
+
+/* What stands behind `key` in /proc/PID/status, which is read into text; NULL: it does not. */
+static const char *status_of(long pid, const char *key, char text[STATUS_BYTES]) {
+    read_proc(pid, "status", text, STATUS_BYTES);
+    const char *line = strstr(text, key);
+    return line ? line + strlen(key) : NULL;
+}
+
+/* The last number of a line: of NSpid that is the innermost one. */
 static long last_number(long pid, const char *key) {
-    char text[4096], *end;
-    read_proc(pid, "status", text, sizeof text);
-    char *line = strstr(text, key);
-    if (!line)
-        return -1;
+    char text[STATUS_BYTES], *end;
     long number = -1;
-    for (char *at = line + strlen(key); *at && *at != '\n'; at = end) {
+    for (const char *at = status_of(pid, key, text); at && *at && *at != '\n'; at = end) {
         long next = strtol(at, &end, 10);
         if (end == at)
             break;
@@ -66,11 +71,10 @@ static long last_number(long pid, const char *key) {
 }
 
 long peer_status(long pid, const char *key) {
-    char text[4096], *end;
-    read_proc(pid, "status", text, sizeof text);
-    char *line = strstr(text, key);
-    long number = line ? strtol(line + strlen(key), &end, 10) : -1;
-    return line && end != line + strlen(key) ? number : -1;
+    char text[STATUS_BYTES], *end;
+    const char *at = status_of(pid, key, text);
+    long number = at ? strtol(at, &end, 10) : -1;
+    return at && end != at ? number : -1;
 }
 
 bool peer_is_aglet(long pid) {
@@ -121,16 +125,17 @@ double peer_uptime(long pid) {
 
 /* R, S, T …; 0: there is none any more. */
 static char state_of(long pid) {
-    char text[1024];
-    read_proc(pid, "status", text, sizeof text);
-    char *state = strstr(text, "\nState:");
-    return state ? state[7 + strspn(state + 7, "\t ")] : 0;
+    char text[STATUS_BYTES];
+    const char *state = status_of(pid, "\nState:", text);
+    return state ? state[strspn(state, "\t ")] : 0;
 }
 static bool is_stopped(long pid) {
-    return state_of(pid) == 'T' || state_of(pid) == 't';
+    char state = state_of(pid);
+    return state == 'T' || state == 't';
 }
 static bool has_ended(long pid) {
-    return state_of(pid) == 0 || state_of(pid) == 'Z';
+    char state = state_of(pid);
+    return state == 0 || state == 'Z';
 }
 
 /* --- Where the socket is. --- */
