@@ -128,9 +128,12 @@ static void print_numbers(FILE *out, const struct group *g) {
     fprintf(out, "\n");
 }
 
+static bool has_own_wait(const struct group *g, const ag__view *v) {
+    return v->state == AG__G_WAITING && !g->same_object && (v->object || v->wait);
+}
+
 static bool has_own_facts(const struct group *g, const ag__view *v) {
-    bool own_wait = v->state == AG__G_WAITING && !g->same_object && (v->object || v->wait);
-    return v->name || v->labels || v->is_bound || own_wait;
+    return v->name || v->labels || v->is_bound || has_own_wait(g, v);
 }
 
 static void print_own(FILE *out, const ag__dump *d, const struct group *g, const ag__view *v) {
@@ -144,7 +147,7 @@ static void print_own(FILE *out, const ag__dump *d, const struct group *g, const
         ag__labels_print(out, v->labels);
         between = "; ";
     }
-    if (v->state == AG__G_WAITING && !g->same_object && (v->object || v->wait)) {
+    if (has_own_wait(g, v)) {
         fprintf(out, "%swaits for ", between);
         ag__wait_print(out, d, v);
     }
