@@ -49,11 +49,11 @@ aglet.time = (ns) => {
   return s < 7200 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`;
 };
 
-// How much a counter grew per second between the last two looks; null before there are two.
-aglet.rate = (of) => {
-  const n = aglet.looks.length;
-  if (n < 2) return null;
-  const [before, now] = [aglet.looks[n - 2], aglet.looks[n - 1]];
+// How much a counter grew per second from the look before to this one, the last; null: there is
+// none before.
+aglet.rate = (of, at = aglet.looks.length - 1) => {
+  if (at < 1) return null;
+  const [before, now] = [aglet.looks[at - 1], aglet.looks[at]];
   const seconds = (now.stats.now_ns - before.stats.now_ns) / 1e9;
   return seconds > 0 ? Math.max(0, of(now) - of(before)) / seconds : null;
 };

@@ -21,13 +21,10 @@
 
   const tile = (name) => {
     const value = aglet.make("div.value", "–");
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-    svg.setAttribute("viewBox", "0 0 119 28");
-    svg.setAttribute("preserveAspectRatio", "none");
-    svg.setAttribute("aria-hidden", "true");
-    svg.append(line);
-    const element = aglet.make("div.tile", aglet.make("div.name", name), value, svg);
+    const line = aglet.svg("polyline");
+    const element = aglet.make("div.tile", aglet.make("div.name", name), value,
+      aglet.svg("svg", { viewBox: "0 0 119 28", preserveAspectRatio: "none",
+        "aria-hidden": "true" }, line));
     return { element, value, line };
   };
 
@@ -38,10 +35,7 @@
   };
 
   // The rates between each two looks that follow each other.
-  const ratesOf = (of) => aglet.looks.slice(1).map((look, i) => {
-    const seconds = (look.stats.now_ns - aglet.looks[i].stats.now_ns) / 1e9;
-    return seconds > 0 ? Math.max(0, of(look) - of(aglet.looks[i])) / seconds : 0;
-  });
+  const ratesOf = (of) => aglet.looks.slice(1).map((_, i) => aglet.rate(of, i + 1) ?? 0);
 
   const show = (place) => {
     places = [...tiles, ...rates].map(([name]) => tile(name));
