@@ -80,6 +80,15 @@ aglet.check = (text, on, onChange) => {
   box.addEventListener("change", () => onChange(box.checked));
   return aglet.make("label", box, text);
 };
+// Whether a text has all the words, whatever their case; null: there are no words.
+aglet.matcher = (words) => {
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!wanted.length) return null;
+  return (text) => {
+    const low = text.toLowerCase();
+    return wanted.every((word) => low.includes(word));
+  };
+};
 aglet.searchBox = (hint, value, onInput) => {
   const search = document.createElement("input");
   search.type = "search";

@@ -13,13 +13,10 @@
     ["At", (g) => `${g.file}:${g.line}`],
   ];
   let sortBy = 0, isUp = false, words = "", open = null, focused = null;
-  let body, note, search, heads;
+  let body, note, heads;
 
   const keyOf = (g) => `${g.file}:${g.line} ${g.call} ${g.state}`;
-  const matches = (g) => {
-    const text = `${g.state} ${g.call} ${g.by} ${g.file}:${g.line}`.toLowerCase();
-    return words.toLowerCase().split(/\s+/).every((word) => text.includes(word));
-  };
+  const textOf = (g) => `${g.state} ${g.call} ${g.by} ${g.file}:${g.line}`;
   const compare = (a, b) => {
     const [x, y] = [columns[sortBy][1](a), columns[sortBy][1](b)];
     const order = x < y ? -1 : x > y ? 1 : 0;
@@ -65,7 +62,8 @@
   };
 
   const update = ({ groups }) => {
-    const found = groups.filter(matches).sort(compare);
+    const matches = aglet.matcher(words);
+    const found = groups.filter((g) => !matches || matches(textOf(g))).sort(compare);
     const count = (list) => list.reduce((sum, g) => sum + g.count, 0);
     const hadFocus = body.contains(document.activeElement);
     note.textContent = `${aglet.number(count(found))} of ${aglet.number(count(groups))} `
@@ -77,12 +75,10 @@
   };
 
   const show = (place) => {
-    search = document.createElement("input");
-    search.type = "search";
-    search.placeholder = "Search: words of state, function, file";
-    search.setAttribute("aria-label", "Search");
-    search.value = words;
-    search.addEventListener("input", () => { words = search.value; update(aglet.now); });
+    const search = aglet.searchBox("Search: words of state, function, file", words, (text) => {
+      words = text;
+      update(aglet.now);
+    });
     note = aglet.make("p.note");
     body = aglet.make("tbody");
     heads = columns.map(([name, , kind], i) => {

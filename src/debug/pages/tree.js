@@ -54,22 +54,14 @@
   const isOpen = (g) => opened.has(g.id)
     || (!closed.has(g.id) && !!g.children && g.children.length <= OPEN_BELOW);
 
-  const matcher = () => {
-    const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
-    if (!wanted.length) return null;
-    return (g) => {
-      const text = `${g.id} ${g.name} ${g.call} ${g.by} ${g.file}:${g.line} ${g.state}`
-        .toLowerCase();
-      return wanted.every((word) => text.includes(word));
-    };
-  };
+  const textOf = (g) => `${g.id} ${g.name} ${g.call} ${g.by} ${g.file}:${g.line} ${g.state}`;
 
   // The rows that there are, shown or not: [goroutine, depth].
   const layOut = () => {
-    const matches = matcher();
+    const matches = aglet.matcher(words);
     rows = [];
     if (matches || !byTree) {
-      for (const g of all.values()) if (!matches || matches(g)) rows.push([g, 0]);
+      for (const g of all.values()) if (!matches || matches(textOf(g))) rows.push([g, 0]);
     } else {
       const stack = roots.map((g) => [g, 0]).reverse();
       while (stack.length) {
@@ -92,7 +84,7 @@
   const rowOf = ([g, depth], i) => {
     const row = aglet.make("div.row");
     const twist = aglet.make("span.twist",
-      g.children && byTree && !matcher() ? (isOpen(g) ? "▾" : "▸") : "");
+      g.children && byTree && !words.trim() ? (isOpen(g) ? "▾" : "▸") : "");
     const name = aglet.make("span.who", `${g.id}`, g.name ? ` “${g.name}”` : "");
     const kids = g.children && byTree ? ` +${aglet.number(g.size - (g.gone ? 0 : 1))}` : "";
     const call = aglet.make("span.call", g.gone ? "(has ended)" : g.call,

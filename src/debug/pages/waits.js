@@ -24,7 +24,7 @@
   const objectName = (object) => (object.count > 1
     ? `${aglet.number(object.count)} ${object.kind}s` : object.kind);
   const textOf = (node) => [node.state, node.name, node.ids.join(" "), ...(node.site || []),
-    ...node.stack.map((frame) => frame.join(" "))].join(" ").toLowerCase();
+    ...node.stack.map((frame) => frame.join(" "))].join(" ");
 
   // --- The drawing. ---
 
@@ -168,12 +168,11 @@
   // --- What is chosen, and what is searched. ---
 
   const mark = () => {
-    const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+    const matches = aglet.matcher(words);
     for (const node of [...data.nodes, ...data.objects]) {
       if (!node.box) continue;
       const text = node.kind ? `${node.kind} ${node.at} ${node.about}` : textOf(node);
-      node.box.classList.toggle("other",
-        wanted.length > 0 && !wanted.every((word) => text.toLowerCase().includes(word)));
+      node.box.classList.toggle("other", !!matches && !matches(text));
       node.box.classList.toggle("chosen", node === chosen);
     }
   };
