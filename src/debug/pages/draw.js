@@ -54,6 +54,12 @@ aglet.percent = (part, whole) => {
 aglet.count = (n, one, many = `${one}s`) => `${aglet.number(n)} ${n === 1 ? one : many}`;
 aglet.fileOf = (path) => path.slice(path.lastIndexOf("/") + 1);
 
+// The head of a table: heads(["Function"], ["Self", "number"]), texts and classes.
+aglet.heads = (...columns) => aglet.make("thead", aglet.make("tr", ...columns.map(([text, kind]) =>
+  aglet.make(kind ? `th.${kind}` : "th", text))));
+// What a colour means, below a drawing; name: its class.
+aglet.legend = (name, what) => aglet.make("span.key", aglet.make(`i.${name}`), what);
+
 // Controls. choice: [value, text] pairs.
 aglet.button = (text, title, onClick) => {
   const button = aglet.make("button", text);

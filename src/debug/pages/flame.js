@@ -290,11 +290,8 @@
     chart.addEventListener("mouseleave", () => aglet.tip(null));
     chart.addEventListener("focusin", (event) => event.target.node && say(event.target.node));
     chart.addEventListener("keydown", onKey);
-    const heads = [["", "Function"], [".number", "Self"], [".number", "Self %"],
-      [".number", "Total %"], [".wide-one", ""]]
-      .map(([kind, text]) => aglet.make(`th${kind}`, text));
-    top = aglet.make("table.top", aglet.make("thead", aglet.make("tr", ...heads)),
-      aglet.make("tbody"));
+    top = aglet.make("table.top", aglet.heads(["Function"], ["Self", "number"],
+      ["Self %", "number"], ["Total %", "number"], ["", "wide-one"]), aglet.make("tbody"));
     top.hidden = true;
     place.append(tools, line, chart, aglet.make("div.wide", top));
     try {

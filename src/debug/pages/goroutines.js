@@ -81,20 +81,16 @@
     });
     note = aglet.make("p.note");
     body = aglet.make("tbody");
-    heads = columns.map(([name, , kind], i) => {
-      const button = aglet.make("button", name);
-      button.addEventListener("click", () => {
-        isUp = sortBy === i ? !isUp : i > 1;
-        sortBy = i;
-        update(aglet.now);
-      });
-      return aglet.make(kind ? `th.${kind}` : "th", button);
-    });
+    const head = aglet.heads(...columns.map(([name, , kind], i) => [aglet.button(name, "", () => {
+      isUp = sortBy === i ? !isUp : i > 1;
+      sortBy = i;
+      update(aglet.now);
+    }), kind]));
+    heads = [...head.rows[0].cells];
     const whole = aglet.make("a", "The whole dump");
     whole.href = "goroutines";
     place.append(aglet.make("p", search), note,
-      aglet.make("div.wide",
-        aglet.make("table", aglet.make("thead", aglet.make("tr", ...heads)), body)),
+      aglet.make("div.wide", aglet.make("table", head, body)),
       aglet.make("p", whole));
   };
 

@@ -40,17 +40,14 @@
   const show = (place) => {
     places = [...tiles, ...rates].map(([name]) => tile(name));
     const elements = places.map((one) => one.element);
-    const heads = [["", "P"], [".number", "Runs goroutine"], [".number", "Switches/s"],
-      [".number", "Queued"], [".wide-one", ""]]
-      .map(([kind, name]) => aglet.make(`th${kind}`, name));
+    const head = aglet.heads(["P"], ["Runs goroutine", "number"], ["Switches/s", "number"],
+      ["Queued", "number"], ["", "wide-one"]);
     table = aglet.make("tbody");
     place.append(
       aglet.make("h2", "Now"), aglet.make("div.tiles", ...elements.slice(0, tiles.length)),
       aglet.make("h2", "Rates"), aglet.make("div.tiles", ...elements.slice(tiles.length)),
       aglet.make("h2", "Processors"),
-      aglet.make("div.wide", aglet.make("table",
-        aglet.make("thead", aglet.make("tr", ...heads)),
-        table)));
+      aglet.make("div.wide", aglet.make("table", head, table)));
   };
 
   const update = ({ procs }) => {

@@ -390,17 +390,15 @@
     detail = aglet.make("aside.detail");
     detail.hidden = true;
     table = aglet.make("tbody");
-    const names = [["", "Function"], ["", "Started at"], [".number", "Ran"], [".number", "Share"],
-      [".number", "Turns"], [".wide-one", ""]];
-    const key = (name, what) => aglet.make("span.key", aglet.make(`i.${name}`), what);
+    const head = aglet.heads(["Function"], ["Started at"], ["Ran", "number"], ["Share", "number"],
+      ["Turns", "number"], ["", "wide-one"]);
     place.append(tools, line, aglet.make("div.stage", box, detail),
-      aglet.make("p.keys", key("handon", "processor handed on"),
-        key("tick", "steal, timers, poller"),
-        key("turns", "goroutines in turn, not told apart"),
+      aglet.make("p.keys", aglet.legend("handon", "processor handed on"),
+        aglet.legend("tick", "steal, timers, poller"),
+        aglet.legend("turns", "goroutines in turn, not told apart"),
         aglet.make("span.key", "a thread's own lane: it went on without a processor")),
-      aglet.make("h2", "What ran in this time"), aglet.make("div.wide", aglet.make("table",
-        aglet.make("thead", aglet.make("tr", ...names.map(([kind, text]) =>
-          aglet.make(`th${kind}`, text)))), table)));
+      aglet.make("h2", "What ran in this time"),
+      aglet.make("div.wide", aglet.make("table", head, table)));
     detailed = chosen = hovered = null;
     lanes = null;
     offset = 0;

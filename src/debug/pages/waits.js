@@ -290,8 +290,6 @@
     addEventListener("pointerup", end);
   };
 
-  const key = (name, what) => aglet.make("span.key", aglet.make(`i.${name}`), what);
-
   const show = (place) => {
     tools = aglet.make("div.tools");
     line = aglet.make("p.note.line", "asking…");
@@ -312,17 +310,16 @@
     picture.addEventListener("pointerdown", drag);
     detail = aglet.make("aside.detail");
     detail.hidden = true;
-    const names = [["Count", "number"], ["State"], ["Longest", "number"], ["At"], ["Started at"]];
     rest = aglet.make("tbody");
-    const others = aglet.make("div.wide", aglet.make("table", aglet.make("thead",
-      aglet.make("tr", ...names.map(([text, kind]) =>
-        aglet.make(kind ? `th.${kind}` : "th", text)))), rest));
+    const others = aglet.make("div.wide", aglet.make("table", aglet.heads(["Count", "number"],
+      ["State"], ["Longest", "number"], ["At"], ["Started at"]), rest));
     others.prepend(aglet.make("h2", "Not waiting for what others have"));
     others.hidden = true;
     place.append(tools, line, aglet.make("div.stage", picture, detail),
-      aglet.make("p.keys", key("goroutines", "goroutines"), key("object", "what they wait for"),
-        key("waits", "waits for"), key("has", "is held by, or needs"),
-        key("circle", "a circle: none can go on")), others);
+      aglet.make("p.keys", aglet.legend("goroutines", "goroutines"),
+        aglet.legend("object", "what they wait for"), aglet.legend("waits", "waits for"),
+        aglet.legend("has", "is held by, or needs"),
+        aglet.legend("circle", "a circle: none can go on")), others);
     chosen = data = null;
     ask(false);
     timer = setTimeout(again_later, 4000);
