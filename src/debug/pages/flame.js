@@ -238,13 +238,16 @@
     [["1", "the next second"], ["2", "the next 2 s"], ["5", "the next 5 s"],
       ["30", "the next 30 s"]]);
 
-  const choose = (chosen) => {
-    name = chosen;
-    span = name === "profile" ? "2" : "0";
-    spans.replaceWith(spans = aglet.choice("Time", spanOptions(), span, (to) => {
+  const offerSpans = () => spans.replaceWith(spans = aglet.choice("Time", spanOptions(), span,
+    (to) => {
       span = to;
       ask();
     }));
+
+  const choose = (chosen) => {
+    name = chosen;
+    span = name === "profile" ? "2" : "0";
+    offerSpans();
     ask();
   };
 
@@ -266,10 +269,7 @@
       aglet.choice("Profile", names.map((one) => [one, titles[one] || one]), name, choose),
       spans, values, again, search, reset,
       aglet.check("callees first", inverted, (on) => { inverted = on; if (data) rebuild(); }));
-    spans.replaceWith(spans = aglet.choice("Time", spanOptions(), span, (to) => {
-      span = to;
-      ask();
-    }));
+    offerSpans();
     values.hidden = true;
     reset.disabled = true;
     ask();

@@ -99,7 +99,6 @@
         } else if (state.get(other) === "open") {
           block.to.delete(other);
           other.from.delete(block);
-          block.back = true;
         }
       }
     };

@@ -8,7 +8,7 @@
   let all = new Map(), roots = [], rows = [], words = "", byTree = true, at = 0, turn = 0;
   let loading = false;
   let closed = new Set(), opened = new Set();
-  let line, box, space, window_, detail, again, search;
+  let line, box, space, window_, detail, again;
 
   // --- The tree. ---
 
@@ -204,7 +204,7 @@
   let later = 0;
   const show = (place) => {
     again = aglet.button("Again", "r", ask);
-    search = aglet.searchBox("Search: number, name, function, state", words, (text) => {
+    const search = aglet.searchBox("Search: number, name, function, state", words, (text) => {
       words = text;
       clearTimeout(later);
       later = setTimeout(() => {
