@@ -21,5 +21,5 @@
       aglet.say(`no answer: ${error.message}`, true);
     }
   };
-  aglet.view({ id: "answers", title: "All answers", show, update() {} });
+  aglet.view({ id: "answers", title: "All answers", show });
 })();

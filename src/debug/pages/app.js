@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What all views share: asking the program, the clock, the theme, keys. A view is a file that calls
-// aglet.view({id, title, show(place), update(data), hide(), redraw()}): show builds its elements,
-// update is called with {stats, procs, groups} after each look; the others may be left out: hide
+// aglet.view({id, title, show(place), update(data), hide(), redraw()}): show builds its elements;
+// the others may be left out: update is called with {stats, procs, groups} after each look, hide
 // before another view comes, redraw when the colours have changed. Everything is put into the page
 // as text, never as HTML.
 "use strict";
@@ -74,7 +74,7 @@ aglet.look = async () => {
   document.getElementById("process").textContent = `process ${stats.pid}`;
   document.title = `aglet ${stats.pid}: ${stats.goroutines} goroutines`;
   aglet.say(`${Math.round(performance.now() - started)} ms`);
-  aglet.current.update(aglet.now);
+  aglet.current.update?.(aglet.now);
 };
 
 aglet.tick = async () => {
@@ -104,7 +104,7 @@ aglet.go = () => {
   const place = document.getElementById("view");
   place.replaceChildren();
   view.show(place);
-  if (aglet.now) view.update(aglet.now);
+  if (aglet.now) view.update?.(aglet.now);
 };
 
 aglet.pause = () => {

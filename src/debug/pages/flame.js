@@ -304,7 +304,7 @@
 
   const hide = () => { asking++; };
 
-  aglet.view({ id: "flame", title: "Flame graph", show, update() {}, hide, redraw: draw });
+  aglet.view({ id: "flame", title: "Flame graph", show, hide, redraw: draw });
   aglet.key("r", "take the profile again", () => ask(), "flame");
   aglet.key("0", "the whole graph", () => root && zoom(root), "flame");
   aglet.key("Escape", "the whole graph", () => root && zoom(root), "flame");

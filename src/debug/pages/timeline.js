@@ -414,7 +414,7 @@
   };
   const redraw = () => { repaint(); summarise(); };
 
-  aglet.view({ id: "timeline", title: "Time line", show, update() {}, hide, redraw });
+  aglet.view({ id: "timeline", title: "Time line", show, hide, redraw });
   const key = (name, about, fn) => aglet.key(name, about, fn, "timeline");
   key("f", "follow the program", () => setFollowing(true));
   key("s", "stand still", () => stopFollowing());

@@ -240,7 +240,7 @@
   const hide = () => { turn++; };
   const redraw = () => { if (box?.isConnected) paint(true); };
 
-  aglet.view({ id: "tree", title: "Tree", show, update() {}, hide, redraw });
+  aglet.view({ id: "tree", title: "Tree", show, hide, redraw });
   aglet.key("r", "look again", () => ask(), "tree");
   for (const [key, about] of [["j", "next row"], ["k", "row before"],
     ["ArrowRight", "show whom it started"], ["ArrowLeft", "hide them; to who started it"],

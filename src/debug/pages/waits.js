@@ -329,7 +329,7 @@
 
   const redraw = () => { if (fitted) fit(); };
 
-  aglet.view({ id: "waits", title: "Waits", show, update() {}, hide, redraw });
+  aglet.view({ id: "waits", title: "Waits", show, hide, redraw });
   aglet.key("r", "look again", () => ask(true), "waits");
   aglet.key("0", "fit into the window", fit, "waits");
   aglet.key("+", "larger", () => zoom(1.25), "waits");
