@@ -33,6 +33,7 @@ TOOL = BUILD / "bin" / "aglet"
 LIMIT_S = 120
 WORK = Path(tempfile.mkdtemp(prefix="aglet-ways-"))
 RUNTIME = WORK / "run"
+ENV = {**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME)}
 
 
 class Skip(Exception):
@@ -47,8 +48,7 @@ def need(truth, what):
 def run(*args, **env):
     """(status, stdout, stderr) of the tool."""
     done = subprocess.run([TOOL, *map(str, args)], stdin=subprocess.DEVNULL, cwd=WORK,
-                          capture_output=True, timeout=LIMIT_S,
-                          env={**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME), **env})
+                          capture_output=True, timeout=LIMIT_S, env={**ENV, **env})
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -67,8 +67,7 @@ class Program:
     def __enter__(self):
         self.process = subprocess.Popen(
             [WORK / "program", *self.args], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env={**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME), "AGLET_PROCS": "2",
-                 "AGLET_QUIET": "1", **self.env})
+            env={**ENV, "AGLET_PROCS": "2", "AGLET_QUIET": "1", **self.env})
         need(self.process.stdout.readline() == b"ready\n", "the program did not start")
         self.pid = self.process.pid
         self.socket = RUNTIME / "aglet" / f"{self.pid}.sock"
@@ -86,16 +85,21 @@ class Program:
         return self.process.wait(LIMIT_S)
 
 
-def curl(socket, path, *options):
-    """(status, body)"""
+def web(url, *options):
+    """(status, body, head)"""
     if not shutil.which("curl"):
         raise Skip("curl")
-    done = subprocess.run(["curl", "-sS", "--max-time", "60", "-w", "\n%{http_code}", *options,
-                           "--unix-socket", socket, f"http://aglet{path}"],
+    done = subprocess.run(["curl", "-sS", "--max-time", "60", "-D", WORK / "head",
+                           "-w", "\n%{http_code}", *options, url],
                           capture_output=True, timeout=LIMIT_S, check=False)
     need(done.returncode == 0, f"curl ends with {done.returncode}: {done.stderr.decode()}")
     body, _, status = done.stdout.decode().rpartition("\n")
-    return int(status), body
+    return int(status), body, (WORK / "head").read_text().lower()
+
+
+def curl(socket, path, *options):
+    """(status, body)"""
+    return web(f"http://aglet{path}", "--unix-socket", socket, *options)[:2]
 
 
 # ---- Tests --------------------------------------------------------------------------------------
@@ -219,7 +223,7 @@ def a_profile_goes_into_a_file_or_to_stdout():
 def a_full_disk_is_told_of():
     with Program() as program, open("/dev/full", "wb") as full:
         done = subprocess.run([TOOL, "dump", str(program.pid)], stdout=full, stderr=subprocess.PIPE,
-                              timeout=LIMIT_S, env={**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME)})
+                              timeout=LIMIT_S, env=ENV)
         need(done.returncode == 1 and b"can't write" in done.stderr, str(done))
 
 
@@ -282,8 +286,7 @@ def top_prints_groups():
         refuses("top", program.pid, "--interval", "0", status=2, words="in seconds")
         refuses("top", program.pid, "--fast", status=2, words="not understood")
         looks = subprocess.Popen([TOOL, "top", str(program.pid), "--interval", "0.1"],
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                 env={**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME)})
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV)
         rates = 0
         while rates < 2:
             line = looks.stdout.readline()
@@ -304,7 +307,7 @@ class Terminal:
         self.other = other
         self.process = subprocess.Popen(
             [TOOL, "top", str(pid), "--interval", "0.2"], stdin=other, stdout=other,
-            stderr=subprocess.PIPE, env={**os.environ, "XDG_RUNTIME_DIR": str(RUNTIME)})
+            stderr=subprocess.PIPE, env=ENV)
         self.seen = b""
 
     def until(self, words):
@@ -363,18 +366,7 @@ class Served(Program):
 
     def curl(self, which, path, *options):
         """(status, body, head) at http://localhost"""
-        return web(f"http://localhost:{self.ports[which]}{path}", *options)
-
-
-def web(url, *options):
-    if not shutil.which("curl"):
-        raise Skip("curl")
-    done = subprocess.run(["curl", "-sS", "-4", "--max-time", "60", "-D", WORK / "head",
-                           "-w", "\n%{http_code}", *options, url],
-                          capture_output=True, timeout=LIMIT_S, check=False)
-    need(done.returncode == 0, f"curl ends with {done.returncode}: {done.stderr.decode()}")
-    body, _, status = done.stdout.decode().rpartition("\n")
-    return int(status), body, (WORK / "head").read_text().lower()
+        return web(f"http://localhost:{self.ports[which]}{path}", "-4", *options)
 
 
 def the_web_answers_alike_from_both_servers():
