@@ -197,14 +197,7 @@ N is a number or an expression of the program's, such as a variable that holds o
 
     @staticmethod
     def stay(g):
-        aglet_unwinder.look_away()
-        thread = aglet_thread_of(g.m.tid) if g.m else None
-        if thread:
-            thread.switch()
-            frame = gdb.newest_frame()
-        else:
-            frame = aglet_unwinder.look_at(g)
-        aglet_user_frame(frame).select()
+        aglet_go_to(g)
         gdb.write(f"{g.title()} [{g.doing()}]\n")
         gdb.execute("frame", False)
 

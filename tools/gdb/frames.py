@@ -84,20 +84,25 @@ def aglet_thread_of(tid):
     return next((t for t in gdb.selected_inferior().threads() if tid in t.ptid[1:]), None)
 
 
+def aglet_go_to(g):
+    """Selects the user's innermost frame of the goroutine."""
+    aglet_unwinder.look_away()
+    thread = aglet_thread_of(g.m.tid) if g.m else None
+    if thread:
+        thread.switch()
+        frame = gdb.newest_frame()
+    else:
+        frame = aglet_unwinder.look_at(g)
+    aglet_user_frame(frame).select()
+
+
 @contextlib.contextmanager
 def aglet_context_of(g):
     """Within it the user's innermost frame of the goroutine is selected; then all is as before."""
     thread, level = aglet_need_thread(), gdb.selected_frame().level()
     before = (aglet_unwinder.saved, aglet_unwinder.here, aglet_unwinder.number)
     try:
-        aglet_unwinder.look_away()
-        its_thread = aglet_thread_of(g.m.tid) if g.m else None
-        if its_thread:
-            its_thread.switch()
-            frame = gdb.newest_frame()
-        else:
-            frame = aglet_unwinder.look_at(g)
-        aglet_user_frame(frame).select()
+        aglet_go_to(g)
         yield
     finally:
         aglet_unwinder.saved, aglet_unwinder.here, aglet_unwinder.number = before
