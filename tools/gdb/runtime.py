@@ -75,7 +75,7 @@ class AgletRuntime:
         self.m_layout = AgletLayout.of("ag__g_each", "struct ag__m")
         self.sched = AgletRecord(AgletLayout.of("ag__g_each", "struct ag__sched"),
                                  aglet_pointer(aglet_variable("ag__g_each", "ag__sched").address))
-        self._gs, self._last_known = None, 0
+        self._gs, self._by_address, self._by_number, self._last_known = None, {}, {}, 0
 
     @staticmethod
     def _texts(function):
@@ -123,6 +123,8 @@ class AgletRuntime:
         """Every goroutine, by number, then the threads from outside."""
         if self._gs is None:
             self._gs = self._find_all()
+            self._by_address = {g.address: g for g in self._gs}
+            self._by_number = {g.number: g for g in self._gs if not g.is_foreign}
         return self._gs
 
     def _find_all(self):
@@ -150,10 +152,12 @@ class AgletRuntime:
         return sorted(found.values(), key=lambda g: g.number) + strangers
 
     def at(self, address):
-        return next((g for g in self.all() if g.address == address), None)
+        self.all()
+        return self._by_address.get(address)
 
     def numbered_or_none(self, number):
-        return next((g for g in self.all() if not g.is_foreign and g.number == number), None)
+        self.all()
+        return self._by_number.get(number)
 
     def numbered(self, number):
         g = self.numbered_or_none(number)
