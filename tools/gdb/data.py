@@ -29,12 +29,17 @@ AGLET_NO_DEBUG = ("libaglet has no debug information here: build it with -g (all
 AGLET_NOT_HERE = "there is no aglet in this program, or it has not been started yet"
 
 
-def aglet_symbol_beside(function, name):
-    """The symbol `name` as the source file of the library's `function` sees it."""
+def aglet_block_of(function):
+    """What the source file of the library's `function` sees."""
     anchor = gdb.lookup_global_symbol(function)
     if anchor is None or anchor.symtab is None:
         raise gdb.GdbError(AGLET_NO_DEBUG if aglet_is_linked() else AGLET_NOT_HERE)
-    found = gdb.lookup_symbol(name, anchor.symtab.static_block())[0]
+    return anchor.symtab.static_block()
+
+
+def aglet_symbol_beside(function, name):
+    """The symbol `name` as the source file of the library's `function` sees it."""
+    found = gdb.lookup_symbol(name, aglet_block_of(function))[0]
     if found is None:
         raise gdb.GdbError(f"the debug information of libaglet does not tell of {name}")
     return found
@@ -58,10 +63,7 @@ def aglet_constant(function, name):
 
 def aglet_type_beside(function, name):
     """The type `name`, which may be private to the source file of `function`."""
-    anchor = gdb.lookup_global_symbol(function)
-    if anchor is None or anchor.symtab is None:
-        raise gdb.GdbError(AGLET_NO_DEBUG if aglet_is_linked() else AGLET_NOT_HERE)
-    return gdb.lookup_type(name, anchor.symtab.static_block())
+    return gdb.lookup_type(name, aglet_block_of(function))
 
 
 def aglet_pointer(value):
