@@ -118,9 +118,13 @@ class AgletRecord:
 
     def __getattr__(self, name):
         try:
-            at, how = self.layout.members[name]
+            return self.member(name)
         except KeyError:
             raise AttributeError(name) from None
+
+    def member(self, name):
+        """Also where the record has an attribute of that name."""
+        at, how = self.layout.members[name]
         return aglet_struct.unpack_from(how, self.data, at)[0]
 
     def place_of(self, member):

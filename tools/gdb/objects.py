@@ -123,16 +123,7 @@ def aglet_held(g):
     held = AgletRecord(AgletLayout.of("ag__check_locked", "struct held"), g.record.held)
     layout = AgletLayout.of("ag__check_locked", "struct ag__hold")
     holds = [AgletRecord(layout, held.locks + i * layout.size) for i in range(held.count)]
-    return {(hold.address_of_lock, bool(hold.writes)) for hold in map(AgletHold, holds)}
-
-
-class AgletHold:
-    """ag__hold, whose member `address` has the name of one of the record's own."""
-
-    def __init__(self, record):
-        at, how = record.layout.members["address"]
-        self.address_of_lock = aglet_struct.unpack_from(how, record.data, at)[0]
-        self.writes = record.writes
+    return {(hold.member("address"), bool(hold.writes)) for hold in holds}
 
 
 def aglet_cycles(edges):
