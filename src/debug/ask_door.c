@@ -14,9 +14,10 @@
  * from asking for a dump. There are ANSWERS_MAX at most, who comes then waits a little and is told
  * to come later; if there is no thread to be had - a reason to ask - the accepting one answers.
  *
- * door.state:  CLOSED -> OPENING (who opens it) -> OPEN -> its thread has gone, or is lost ->
- * CLOSED slot.state:  FREE -> SERVED (an acceptor's, who fills in fd) -> GIVEN -> SERVED (a
- * thread's) -> FREE
+ *     door.state   CLOSED -> OPENING (who opens it) -> OPEN -> CLOSED (its thread has gone, or is
+ *                  lost)
+ *     slot.state   FREE -> SERVED (an acceptor's, who fills in fd) -> GIVEN -> SERVED (a thread's)
+ *                  -> FREE
  *
  * The end of a connection is a shutdown before the close, which also reaches a client while a
  * forked child still has a copy of the descriptor. The end of a world shuts down whatever is open,

@@ -3,8 +3,8 @@
  * ask_waits.c - the graph of waits (wait_graph.h) as JSON, for the page that draws it.
  *
  *     {"goroutines": 3, "circles": 1, "each": true,
- *      "nodes": [{"count": 1, "id": 7, "state": ..., "circle": 1, "stack": [["f", "a.c", 3]]},
- * ...], "objects": [{"kind": "mutex", "count": 1, "at": "0x...", "about": "", "circle": 1}, ...],
+ *      "nodes": [{"count": 1, "id": 7, "state": ..., "stack": [["f", "a.c", 3]], ...}, ...],
+ *      "objects": [{"kind": "mutex", "count": 1, "at": "0x...", "about": "", ...}, ...],
  *      "waits": [[node, object, how many, "send"], ...],     numbers of the arrays above
  *      "has": [[object, node, how many], ...],
  *      "left_out": {"nodes": 0, "goroutines": 0}}
