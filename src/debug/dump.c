@@ -106,12 +106,12 @@ void ag_stats_read(ag_stats *ret_stats) {
 
 /* --- What the floors below want of us. --- */
 
-static void on_quit(void) {
-    FILE *own = ag__dump_stderr(), *out = own ? own : stderr;
+static void print_on_quit(FILE *out) {
     fprintf(out, "SIGQUIT: quit\n\n");
     dump(out, 0, AG_DUMP_AUTO);
-    if (own)
-        fclose(own);
+}
+static void on_quit(void) {
+    ag__dump_to_stderr(print_on_quit);
 }
 
 static void world_begins(void) {

@@ -6,12 +6,10 @@
  * A stream of our own, in pieces that a pipe takes at once if it takes anything. When none was
  * taken for a while the rest is dropped.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "debug/dump_view.h"
 #include "os/file.h"
 #include "os/poll.h"
+#include "os/stream.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -19,8 +17,8 @@ enum { STDERR = 2, PIECE = 4096, BUFFER = 64 * 1024 };
 #define PATIENCE (5 * AG_SEC)
 
 struct sink {
+    _Alignas(16) char buffer[BUFFER];
     bool given_up;
-    char buffer[BUFFER];
 };
 
 static bool is_writable(void) {
@@ -33,8 +31,8 @@ static bool is_writable(void) {
     return false;
 }
 
-static ssize_t put_out(void *cookie, const char *bytes, size_t n) {
-    struct sink *s = cookie;
+static bool put_out(void *sink, const char *bytes, size_t n) {
+    struct sink *s = sink;
     for (size_t at = 0; at < n && !s->given_up;) {
         size_t piece = n - at < PIECE ? n - at : PIECE;
         bool ready = is_writable();
@@ -44,23 +42,18 @@ static ssize_t put_out(void *cookie, const char *bytes, size_t n) {
         s->given_up = done <= 0;
         at += done > 0 ? (size_t)done : 0;
     }
-    return (ssize_t)n; /* an error would be tried again */
+    return true; /* an error would be tried again */
 }
 
-static int put_away(void *cookie) {
-    free(cookie);
-    return 0;
-}
-
-FILE *ag__dump_stderr(void) {
+void ag__dump_to_stderr(void (*print)(FILE *out)) {
     struct sink *s = malloc(sizeof *s);
-    if (!s)
-        return NULL;
-    s->given_up = false;
-    FILE *out = fopencookie(s, "w", (cookie_io_functions_t){.write = put_out, .close = put_away});
-    if (out)
-        setvbuf(out, s->buffer, _IOFBF, sizeof s->buffer);
-    else
-        free(s);
-    return out;
+    FILE *own = NULL;
+    if (s) {
+        s->given_up = false;
+        own = ag__stream_to(put_out, s, s->buffer, sizeof s->buffer);
+    }
+    print(own ? own : stderr);
+    if (own)
+        fclose(own);
+    free(s);
 }

@@ -153,9 +153,9 @@ void ag__labels_print(FILE *out, const char *labels);
 void ag__groups_print(FILE *out, ag__dump *d);
 
 /* dump_out.c */
-/* A stream of its own to stderr, which waits no longer than some seconds for a reader; to be
- * closed. NULL: out of memory. */
-FILE *ag__dump_stderr(void);
+/* Prints to a stream of its own to stderr, which waits no longer than some seconds for a reader;
+ * without memory to stderr itself. */
+void ag__dump_to_stderr(void (*print)(FILE *out));
 
 /* dump_crash.c */
 void ag__crash(const ag__os_fault *f, bool overflow);
