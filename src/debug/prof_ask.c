@@ -20,24 +20,9 @@
 #include <errno.h>
 #include <string.h>
 
-enum { LOOK_MS = 50, CPU_SECONDS = 30, SECONDS_MAX = 3600, HZ_MAX = 1000 };
+enum { CPU_SECONDS = 30, SECONDS_MAX = 3600, HZ_MAX = 1000 };
 
 static const char folder[] = "/debug/pprof/";
-
-/* False: the client has gone. */
-static bool wait_for(const ag__question *q, int64_t seconds) {
-    int64_t end = ag__os_now() + seconds * AG_SEC;
-    for (int64_t left; (left = end - ag__os_now()) > 0;) {
-        if (ag__question_is_given_up(q))
-            return false;
-        left = left < LOOK_MS * AG_MS ? left : LOOK_MS * AG_MS;
-        if (ag_id() == 0)
-            ag__os_sleep(left);
-        else if (ag_sleep(left) != 0)
-            return false;
-    }
-    return true;
-}
 
 /* In p what happens in the next seconds. */
 static int gather_span(const ag__question *q, const ag__prof_source *source, ag__prof *p,
@@ -46,7 +31,7 @@ static int gather_span(const ag__question *q, const ag__prof_source *source, ag_
     int r = source->gather(p, -1);
     if (r != 0)
         return r;
-    if (!wait_for(q, seconds))
+    if (!ag__question_sleep(q, seconds * AG_SEC))
         return -EPIPE;
     r = source->gather(p, 1);
     ag__prof_set_time(p, wall, ag__os_now() - began);
@@ -112,7 +97,7 @@ int ag__ask_pprof_cpu(const ag__question *q, FILE *out) {
     int r = ag_profile_start((int)hz);
     if (r != 0)
         return r;
-    bool there = wait_for(q, seconds);
+    bool there = ag__question_sleep(q, seconds * AG_SEC);
     ag_profile_stop();
     return there ? answer(q, ag__prof_find("profile"), 0, out) : -EPIPE;
 }

@@ -6,6 +6,7 @@
  */
 #include "debug/ask.h"
 #include "debug/trace.h"
+#include <aglet/time.h>
 #include <errno.h>
 #include <string.h>
 
@@ -21,17 +22,6 @@ static int copy(FILE *from, FILE *to) {
     return ferror(from) ? -EIO : 0;
 }
 
-/* Sleeps in steps, so that who has given up is noticed. */
-static bool wait_for(const ag__question *q, int64_t ns) {
-    enum { STEP_NS = 50000000 };
-    for (int64_t end = ag__os_now() + ns;;) {
-        int64_t left = end - ag__os_now();
-        if (left <= 0 || ag__question_is_given_up(q))
-            return left <= 0;
-        ag__os_sleep(left < STEP_NS ? left : STEP_NS);
-    }
-}
-
 typedef ag__teller *(*teller_fn)(FILE *out);
 
 static int record(const ag__question *q, FILE *file, teller_fn teller, int64_t seconds) {
@@ -41,7 +31,7 @@ static int record(const ag__question *q, FILE *file, teller_fn teller, int64_t s
     int r = ag__trace_start(teller, file);
     if (r != 0)
         return r;
-    bool whole = wait_for(q, seconds * 1000000000);
+    bool whole = ag__question_sleep(q, seconds * AG_SEC);
     r = ag_trace_stop();
     if (!whole)
         return -ECANCELED;
