@@ -56,9 +56,6 @@ int ag__prof_end_with(ag__prof *p, int (*write)(ag__prof *p, FILE *out), FILE *o
 int ag__prof_json(ag__prof *p, FILE *out); /* for the pages; see prof_json.c */
 void ag__prof_free(ag__prof *p);
 
-/* Adds every goroutine that `wants` wants (NULL: all) to a profile of kind ag__prof_goroutine. */
-int ag__prof_goroutines(ag__prof *p, bool (*wants)(ag__g *g, void *arg), void *arg);
-
 /* The profiles by name; prof.def. `gather` adds what there is now, `times` 1 or -1: a profile of
  * a span of time is what is there at its end, less what was there at its beginning. */
 typedef struct ag__prof_source {

@@ -34,8 +34,7 @@ const ag__prof_kind ag__prof_spawn = {.name = "spawn",
 
 struct gathering {
     ag__prof *p;
-    bool (*wants)(ag__g *g, void *arg);
-    void *arg;
+    const ag__look *look; /* if not NULL: only those which can never go on */
     int times;
     bool by_wait, by_site; /* the kind */
     ag__g *self;
@@ -65,12 +64,17 @@ static void look_at(struct gathering *j, ag__g *g, ag__prof_sample *ret) {
     }
 }
 
+/* One that can never go on, and so is as it was found. */
+static AG__NO_SANITIZE bool leaks(const ag__look *l, const ag__g *g) {
+    int at = ag__look_find(l, g->id);
+    return at >= 0 && l->nodes[at].g == g && !l->nodes[at].goes_on;
+}
+
 /* TSan does not watch: g may run. */
 static AG__NO_SANITIZE bool visit(ag__g *g, void *arg) {
     struct gathering *j = arg;
     int state = atomic_load_explicit(&g->state, AG__RLX);
-    if (state == AG__G_FREE || state == AG__G_WISH || g->id <= 0 ||
-        (j->wants && !j->wants(g, j->arg)))
+    if (state == AG__G_FREE || state == AG__G_WISH || g->id <= 0 || (j->look && !leaks(j->look, g)))
         return true;
     int64_t since = atomic_load_explicit(&g->wait_since, AG__RLX);
     ag__prof_sample s = {.site = g->id == 1 ? NULL : g->site, .is_site = j->by_site};
@@ -106,21 +110,9 @@ static int gather(struct gathering *j) {
     return 0;
 }
 
-int ag__prof_goroutines(ag__prof *p, bool (*wants)(ag__g *g, void *arg), void *arg) {
-    struct gathering j = {.p = p, .wants = wants, .arg = arg, .times = 1};
-    return gather(&j);
-}
-
-/* One that can never go on, and so is as it was found. */
-static AG__NO_SANITIZE bool leaks(ag__g *g, void *arg) {
-    const ag__look *l = arg;
-    int at = ag__look_find(l, g->id);
-    return at >= 0 && l->nodes[at].g == g && !l->nodes[at].goes_on;
-}
-
 int ag__prof_gather_goroutineleak(ag__prof *p, int times) {
     ag__look l;
-    struct gathering j = {.p = p, .times = times, .wants = leaks, .arg = &l};
+    struct gathering j = {.p = p, .times = times, .look = &l};
     int r = ag__detect_now(&l) > 0 ? gather(&j) : l.failed ? -ENOMEM : 0;
     ag__look_free(&l);
     return r;

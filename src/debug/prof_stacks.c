@@ -137,26 +137,17 @@ static AG__NO_SANITIZE ag__stack_count *find(ag__stacks *s, const ag__prof_sampl
     return NULL;
 }
 
-AG__NO_SANITIZE int ag__stacks_add(ag__stacks *s, const ag__prof_sample *sample,
-                                   const int64_t *values) {
-    int number = -1;
+AG__NO_SANITIZE void ag__stacks_add(ag__stacks *s, const ag__prof_sample *sample,
+                                    const int64_t *values) {
     atomic_fetch_add(&s->inside, 1);
     if (atomic_load(&s->open)) {
         ag__stack_count *c = find(s, sample);
         for (int i = 0; c && i < AG__PROF_VALUES; i++)
             atomic_fetch_add_explicit(&c->values[i], values[i], AG__RLX);
-        if (c)
-            number = (int)(c - s->at);
-        else
+        if (!c)
             atomic_fetch_add_explicit(&s->lost, 1, AG__RLX);
     }
     atomic_fetch_sub(&s->inside, 1);
-    return number;
-}
-
-AG__NO_SANITIZE void ag__stacks_more(ag__stacks *s, int number, const int64_t *values) {
-    for (int i = 0; i < AG__PROF_VALUES; i++)
-        atomic_fetch_add_explicit(&s->at[number].values[i], values[i], AG__RLX);
 }
 
 void ag__stacks_gather(ag__stacks *s, ag__prof *p, int times) {

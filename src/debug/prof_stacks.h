@@ -25,11 +25,8 @@ typedef struct ag__stacks {
 int ag__stacks_open(ag__stacks *s, uint32_t size);
 /* What is added from now on is dropped; waits for those who are adding. What is there stays. */
 void ag__stacks_close(ag__stacks *s);
-/* Adds values to the count of this stack. From: anywhere, signal handlers too. Returns the count's
- * number, -1: dropped. */
-int ag__stacks_add(ag__stacks *s, const ag__prof_sample *sample, const int64_t *values);
-/* Adds to the count with this number. */
-void ag__stacks_more(ag__stacks *s, int number, const int64_t *values);
+/* Adds values to the count of this stack. From: anywhere, signal handlers too. */
+void ag__stacks_add(ag__stacks *s, const ag__prof_sample *sample, const int64_t *values);
 /* Adds all to a profile, `times` times, with a note if some were lost. */
 void ag__stacks_gather(ag__stacks *s, ag__prof *p, int times);
 

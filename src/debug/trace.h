@@ -87,14 +87,12 @@ typedef struct ag__trace_thread {
     int64_t g;
     bool out; /* g goes on without a processor */
     int64_t since, out_since;
-    int hand;  /* why */
     void *own; /* the teller's */
 } ag__trace_thread;
 
 typedef struct ag__trace_proc {
     bool known;
-    int tid; /* 0: idle */
-    int64_t since;
+    int tid;      /* 0: idle */
     uint64_t seq; /* the teller's */
 } ag__trace_proc;
 

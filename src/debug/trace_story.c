@@ -311,7 +311,6 @@ static void let_go(ag__story *s, ag__trace_thread *t) {
     }
     tell(s, (ag__tell){AG__TELL_PROC_STOP, .p = t->p, .thread = t});
     s->procs[t->p].tid = 0;
-    s->procs[t->p].since = s->last;
     t->p = -1;
 }
 
@@ -474,13 +473,11 @@ static void on_hand_on(ag__story *s, ag__trace_thread *by, const ag__event *e) {
     ag__trace_go *g = start(s, t, e->p, e->g, NULL, false);
     if (!g)
         return;
-    t->hand = e->detail;
     tell(s, (ag__tell){AG__TELL_PROC_TAKEN, .p = e->p, .thread = by, .other = t, .g = g,
                        .detail = e->detail});
     s->last++; /* two steps to some tellers */
     g->state = AG__GO_OUT;
     s->procs[e->p].tid = 0;
-    s->procs[e->p].since = s->last;
     t->p = -1;
     t->out = true;
     t->out_since = s->last;
