@@ -115,7 +115,7 @@ struct ag__teller {
     struct ag__story *story;
     void (*begin)(ag__teller *t);
     void (*step)(ag__teller *t, const ag__tell *s);
-    void (*stop)(ag__teller *t, int64_t when, struct ag__story *story); /* the end; frees it */
+    void (*stop)(ag__teller *t, int64_t when); /* the end; frees it */
 };
 
 /* A goroutine of its own for what ran on a processor, one after the other, without being noted. */
@@ -142,6 +142,8 @@ int ag__story_init(ag__story *s, ag__teller *teller);
 void ag__story_add(ag__story *s, const ag__noted *e);
 /* Ends the teller, too. */
 void ag__story_done(ag__story *s, int64_t when);
+/* NULL: it is not known. */
+ag__trace_go *ag__story_go(const ag__story *s, int64_t id);
 
 /* NULL: out of memory. */
 ag__teller *ag__tell_json(FILE *out);
@@ -150,6 +152,9 @@ ag__teller *ag__tell_lanes(FILE *out); /* for the pages; see trace_lanes.c */
 
 /* What goroutine g is called: its function. */
 const char *ag__trace_name(const ag__trace_go *g);
+/* Why it stopped, AG__WAIT_*; why its processor was handed on, AG__HAND_*. Constants. */
+const char *ag__trace_reason(int reason);
+const char *ag__trace_hand_on(int why);
 
 /* Of the last trace: how many events did not fit. */
 extern _Atomic int64_t ag__trace_repairs AG__HIDDEN;

@@ -224,11 +224,6 @@ static void create(struct go_trace *t, const ag__tell *s) {
           s->thread->g && stack ? stack + 1 : 0);
 }
 
-/* Go knows the reasons by their names; channels and selects have names of their own there. */
-static uint64_t reason_of(struct go_trace *t, int reason) {
-    return string_of(t, reason == AG__WAIT_NONE ? "not recorded" : ag__reason_name(reason));
-}
-
 static void step_go(struct go_trace *t, const ag__tell *s) {
     ag__trace_thread *m = s->thread;
     ag__trace_go *g = s->g;
@@ -248,8 +243,8 @@ static void step_go(struct go_trace *t, const ag__tell *s) {
     case AG__TELL_GO_STOP:
         if (s->detail == AG__WAIT_YIELD)
             EVENT(t, m, s->when, EV_GO_STOP, string_of(t, "runtime.Gosched"), 0);
-        else
-            EVENT(t, m, s->when, EV_GO_BLOCK, reason_of(t, s->detail), 0);
+        else /* known by name; channels and selects have names of their own there */
+            EVENT(t, m, s->when, EV_GO_BLOCK, string_of(t, ag__trace_reason(s->detail)), 0);
         return;
     case AG__TELL_GO_END:
         event(t, m, s->when, EV_GO_DESTROY, 0, NULL);
@@ -377,9 +372,8 @@ static void write_stacks(struct go_trace *t) {
         write_batch(t->teller.out, (uint64_t)-1, b->last, bytes, n);
 }
 
-static void stop(ag__teller *teller, int64_t when, struct ag__story *story) {
+static void stop(ag__teller *teller, int64_t when) {
     struct go_trace *t = (struct go_trace *)teller;
-    (void)story;
     for (struct batch *b = t->batches; b; b = b->next)
         flush(t, b);
     unsigned char frequency[16] = {EV_FREQUENCY};

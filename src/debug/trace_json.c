@@ -60,10 +60,6 @@ static void slice(struct json *j, const char *name, int group, int64_t lane, int
 
 /* --- Steps. --- */
 
-static const char *why(const ag__tell *s) {
-    return s->detail == AG__WAIT_NONE ? "not recorded" : ag__reason_name(s->detail);
-}
-
 /* What ran on a processor until now. `end`: NULL, or how it ended. */
 static void ran(struct json *j, const ag__tell *s, const char *end) {
     const ag__trace_go *g = s->g;
@@ -114,16 +110,14 @@ static void readied(struct json *j, const ag__tell *s) {
     const ag__trace_go *g = s->g;
     if (g->id >= AG__TURNS || g->since >= s->when)
         return;
-    const char *name = g->reason ? ag__reason_name(g->reason) : "not recorded";
-    slice(j, name, LANE_GOS, g->id, g->since, s->when);
+    slice(j, ag__trace_reason(g->reason), LANE_GOS, g->id, g->since, s->when);
     fprintf(j->teller.out, ",\"args\":{\"object\":\"0x%llx\"}}", (unsigned long long)g->object);
 }
 
 static void taken(struct json *j, const ag__tell *s) {
-    static const char *const names[] = {"", "hand on: hog", "hand on: blocked",
-                                        "hand on: ag_blocking"};
-    ran(j, s, names[s->detail & 3]);
-    FILE *out = begin(j, "i", names[s->detail & 3], LANE_PROCS, s->p, s->when);
+    const char *why = ag__trace_hand_on(s->detail);
+    ran(j, s, why);
+    FILE *out = begin(j, "i", why, LANE_PROCS, s->p, s->when);
     fprintf(out, ",\"s\":\"t\",\"args\":{\"goroutine\":%lld,\"thread\":%d}}", (long long)s->g->id,
             s->other->tid);
     slice(j, "processor", LANE_THREADS, s->other->tid, s->other->since, s->when);
@@ -207,7 +201,7 @@ static void step(ag__teller *t, const ag__tell *s) {
         started(j, s);
         return;
     case AG__TELL_GO_STOP:
-        ran(j, s, why(s));
+        ran(j, s, ag__trace_reason(s->detail));
         return;
     case AG__TELL_GO_END:
         ran(j, s, "end");
@@ -235,15 +229,15 @@ static void step(ag__teller *t, const ag__tell *s) {
 }
 
 /* What goes on when the trace ends is shown up to there. */
-static void finish_threads(struct json *j, int64_t when, ag__story *story) {
+static void finish_threads(struct json *j, int64_t when) {
+    const ag__story *story = j->teller.story;
     for (size_t i = 0; story->threads && i < story->thread_room; i++) {
         ag__trace_thread *t = &story->threads[i];
         if (!t->tid)
             continue;
         ag__tell s = {.when = when, .p = t->p, .thread = t};
-        for (size_t k = 0; t->g && k < story->go_room; k++)
-            if (story->gos[k].id == t->g)
-                s.g = &story->gos[k];
+        if (t->g)
+            s.g = ag__story_go(story, t->g);
         if (s.g && t->out)
             back(j, &s);
         else if (s.g)
@@ -255,7 +249,8 @@ static void finish_threads(struct json *j, int64_t when, ag__story *story) {
     }
 }
 
-static void finish_gos(struct json *j, int64_t when, ag__story *story) {
+static void finish_gos(struct json *j, int64_t when) {
+    const ag__story *story = j->teller.story;
     for (size_t i = 0; story->gos && i < story->go_room; i++) {
         ag__trace_go *g = &story->gos[i];
         if (g->id <= 0)
@@ -272,10 +267,10 @@ static void finish_gos(struct json *j, int64_t when, ag__story *story) {
     }
 }
 
-static void stop(ag__teller *t, int64_t when, ag__story *story) {
+static void stop(ag__teller *t, int64_t when) {
     struct json *j = (struct json *)t;
-    finish_threads(j, when, story);
-    finish_gos(j, when, story);
+    finish_threads(j, when);
+    finish_gos(j, when);
     fprintf(t->out, "\n]}\n");
     free(j);
 }

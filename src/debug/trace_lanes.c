@@ -104,10 +104,9 @@ static void mark(struct lanes *l, const ag__tell *s, const char *word, int64_t n
 }
 
 static void taken(struct lanes *l, const ag__tell *s) {
-    static const char *const names[] = {"hand on", "hand on: hog", "hand on: blocked",
-                                        "hand on: ag_blocking"};
-    ran(l, s, word_of(l, names[s->detail & 3]));
-    mark(l, s, names[s->detail & 3], s->other->tid);
+    const char *why = ag__trace_hand_on(s->detail);
+    ran(l, s, word_of(l, why));
+    mark(l, s, why, s->other->tid);
 }
 
 static void ran_outside(struct lanes *l, const ag__tell *s, int word) {
@@ -126,8 +125,7 @@ static void step(ag__teller *t, const ag__tell *s) {
         taken(l, s);
         return;
     case AG__TELL_GO_STOP:
-        ran(l, s,
-            word_of(l, s->detail == AG__WAIT_NONE ? "not recorded" : ag__reason_name(s->detail)));
+        ran(l, s, word_of(l, ag__trace_reason(s->detail)));
         return;
     case AG__TELL_GO_END:
         ran(l, s, word_of(l, "end"));
@@ -144,13 +142,13 @@ static void step(ag__teller *t, const ag__tell *s) {
 }
 
 /* What goes on when it ends is told up to there. */
-static void finish(struct lanes *l, int64_t when, ag__story *story) {
+static void finish(struct lanes *l, int64_t when) {
+    const ag__story *story = l->teller.story;
     for (size_t i = 0; story->threads && i < story->thread_room; i++) {
         ag__trace_thread *t = &story->threads[i];
         ag__tell s = {.when = when, .p = t->p, .thread = t};
-        for (size_t k = 0; t->tid && t->g && k < story->go_room; k++)
-            if (story->gos[k].id == t->g)
-                s.g = &story->gos[k];
+        if (t->g)
+            s.g = ag__story_go(story, t->g);
         if (s.g && t->out)
             ran_outside(l, &s, GOES_ON);
         else if (s.g)
@@ -158,11 +156,11 @@ static void finish(struct lanes *l, int64_t when, ag__story *story) {
     }
 }
 
-static void stop(ag__teller *t, int64_t when, ag__story *story) {
+static void stop(ag__teller *t, int64_t when) {
     struct lanes *l = (struct lanes *)t;
     FILE *out = t->out;
     bool cut = l->events >= EVENTS_MAX;
-    finish(l, when, story);
+    finish(l, when);
     fprintf(out, "],\n\"base\":%lld,\"now\":%lld,\"cut\":%s,\"sites\":[", (long long)l->base,
             (long long)when, cut ? "true" : "false");
     for (int i = 0; i < l->site_count; i++) {

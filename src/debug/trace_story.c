@@ -153,7 +153,7 @@ static bool grow_gos(ag__story *s) {
     return true;
 }
 
-static ag__trace_go *known_go(const ag__story *s, int64_t id) {
+ag__trace_go *ag__story_go(const ag__story *s, int64_t id) {
     ag__trace_go *g = find_go(s, id);
     return g->id == id ? g : NULL;
 }
@@ -264,7 +264,7 @@ int ag__story_init(ag__story *s, ag__teller *teller) {
 }
 
 void ag__story_done(ag__story *s, int64_t when) {
-    s->teller->stop(s->teller, when > s->last ? when : s->last + 1, s);
+    s->teller->stop(s->teller, when > s->last ? when : s->last + 1);
     for (size_t i = 0; s->gos && i < s->go_room; i++)
         free(s->gos[i].open);
     free(s->gos);
@@ -279,6 +279,16 @@ const char *ag__trace_name(const ag__trace_go *g) {
     return g->site ? g->site->call : "?";
 }
 
+const char *ag__trace_reason(int reason) {
+    return reason == AG__WAIT_NONE ? "not recorded" : ag__reason_name(reason);
+}
+
+const char *ag__trace_hand_on(int why) {
+    static const char *const names[] = {"hand on", "hand on: hog", "hand on: blocked",
+                                        "hand on: ag_blocking"};
+    return names[why & 3];
+}
+
 /* --- Steps. --- */
 
 static void tell(ag__story *s, ag__tell step) {
@@ -287,7 +297,7 @@ static void tell(ag__story *s, ag__tell step) {
 }
 
 static void stop_here(ag__story *s, ag__trace_thread *t, int reason, uint64_t object) {
-    ag__trace_go *g = t->g ? known_go(s, t->g) : NULL;
+    ag__trace_go *g = t->g ? ag__story_go(s, t->g) : NULL;
     t->g = 0;
     if (!g)
         return;
@@ -356,12 +366,12 @@ static ag__trace_go *start(ag__story *s, ag__trace_thread *t, int p, int64_t id,
     own(s, t, p, is_told);
     if (t->p < 0)
         return NULL;
-    ag__trace_go *g = known_go(s, id);
+    ag__trace_go *g = ag__story_go(s, id);
     if (g && t->g == id && !t->out)
         return g;
     if (t->g) {
         s->repairs++;
-        ag__trace_go *left = known_go(s, t->g);
+        ag__trace_go *left = ag__story_go(s, t->g);
         if (t->out && left)
             come_back(s, t, left);
         else
@@ -415,7 +425,7 @@ static void on_start(ag__story *s, ag__trace_thread *t, const ag__noted *e) {
 }
 
 static void on_stop(ag__story *s, ag__trace_thread *t, const ag__event *e) {
-    if (!(t->g == e->g && t->p == e->p) && (t->g || known_go(s, e->g)))
+    if (!(t->g == e->g && t->p == e->p) && (t->g || ag__story_go(s, e->g)))
         s->repairs++;
     ag__trace_go *g = start(s, t, e->p, e->g, NULL, false);
     if (!g)
@@ -431,7 +441,7 @@ static void on_stop(ag__story *s, ag__trace_thread *t, const ag__event *e) {
 
 static void on_create(ag__story *s, ag__trace_thread *t, const ag__event *e) {
     own(s, t, e->p, false);
-    if (known_go(s, e->g)) {
+    if (ag__story_go(s, e->g)) {
         s->repairs++;
         return;
     }
@@ -443,7 +453,7 @@ static void on_create(ag__story *s, ag__trace_thread *t, const ag__event *e) {
 
 static void on_ready(ag__story *s, ag__trace_thread *t, const ag__event *e) {
     own(s, t, e->p, false);
-    ag__trace_go *g = known_go(s, e->g);
+    ag__trace_go *g = ag__story_go(s, e->g);
     if (!g) {
         g = new_go(s, e->g, NULL, AG__GO_WAITING);
         if (!g)
@@ -468,7 +478,7 @@ static void on_hand_on(ag__story *s, ag__trace_thread *by, const ag__event *e) {
     ag__trace_thread *t = thread_of(s, (int)e->x);
     if (e->p < 0 || e->g <= 0)
         return;
-    if (!(t->g == e->g && t->p == e->p) && (t->g || known_go(s, e->g)))
+    if (!(t->g == e->g && t->p == e->p) && (t->g || ag__story_go(s, e->g)))
         s->repairs++;
     ag__trace_go *g = start(s, t, e->p, e->g, NULL, false);
     if (!g)
@@ -484,7 +494,7 @@ static void on_hand_on(ag__story *s, ag__trace_thread *by, const ag__event *e) {
 }
 
 static void on_back(ag__story *s, ag__trace_thread *t, const ag__event *e) {
-    ag__trace_go *g = known_go(s, e->g);
+    ag__trace_go *g = ag__story_go(s, e->g);
     if (!g) {
         g = new_go(s, e->g, site_in(e), AG__GO_RUNNABLE);
         if (!g)

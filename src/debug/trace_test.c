@@ -153,8 +153,7 @@ static void step(ag__teller *t, const ag__tell *s) {
         check_user(c, s);
 }
 
-static void stop(ag__teller *t, int64_t when, ag__story *story) {
-    (void)story;
+static void stop(ag__teller *t, int64_t when) {
     ag_check(when > ((struct checker *)t)->last);
 }
 
