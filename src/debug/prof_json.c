@@ -19,13 +19,11 @@
 #include <string.h>
 
 struct place {
-    uint64_t key; /* of an address, or of a frame of a site */
+    uint64_t key;
     uint32_t function, file;
     int line;
     bool is_runtime;
 };
-
-enum { SITE_SHIFT = 62 }; /* 0: an address; 2, 3: a frame of a site */
 
 struct list {
     ag__prof *p;
@@ -48,7 +46,7 @@ static uint32_t name_of(struct list *l, const ag__prof_place *place, uint64_t ke
     ag__mapping_info info;
     if (place->function)
         return ag__prof_string(l->p, place->function);
-    if (key >> SITE_SHIFT || ag__mapping((uintptr_t)key, &info) != 0 || !info.path)
+    if (!ag__prof_key_is_address(key) || ag__mapping((uintptr_t)key, &info) != 0 || !info.path)
         return ag__prof_string(l->p, "[?]");
     char text[80];
     const char *slash = strrchr(info.path, '/');
@@ -56,17 +54,9 @@ static uint32_t name_of(struct list *l, const ag__prof_place *place, uint64_t ke
     return ag__prof_string(l->p, text);
 }
 
-static void look_up(uint64_t key, const ag__prof_group *g, ag__prof_place *ret) {
-    if (key >> SITE_SHIFT)
-        ag__prof_place_of_site(g->site, (int)(key >> SITE_SHIFT & 1), ret);
-    else
-        ag__prof_place_of((uintptr_t)key, false, ret);
-}
-
 /* The number of the i-th place of a stack, 0 the innermost. */
 static uint32_t place_of(struct list *l, const ag__prof_group *g, int i) {
-    uint64_t key = g->is_site ? (uint64_t)(uintptr_t)g->site | (uint64_t)(2 + i) << SITE_SHIFT
-                              : l->p->pcs[g->pcs + (uint32_t)i] - (i > 0 || !g->is_exact);
+    uint64_t key = ag__prof_key(l->p, g, i);
     struct asked asked = {l, key};
     uint32_t number = ag__prof_map_get(&l->map, ag__prof_hash(0, &key, sizeof key), l->count,
                                        same_place, &asked, &l->p->failed);
@@ -77,7 +67,7 @@ static uint32_t place_of(struct list *l, const ag__prof_group *g, int i) {
         return 0;
     }
     ag__prof_place place;
-    look_up(key, g, &place);
+    ag__prof_place_of_key(key, &place);
     l->places[l->count++] =
         (struct place){key, name_of(l, &place, key), ag__prof_string(l->p, place.file), place.line,
                        place.is_runtime};
@@ -87,7 +77,7 @@ static uint32_t place_of(struct list *l, const ag__prof_group *g, int i) {
 /* Returns how many were written. */
 static int put_places(struct list *l, const ag__prof_group *g, bool hides, FILE *out) {
     int n = 0;
-    for (int i = (g->is_site ? 2 : g->frames) - 1; i >= 0; i--) {
+    for (int i = ag__prof_frames(g) - 1; i >= 0; i--) {
         uint32_t place = place_of(l, g, i);
         if (!l->p->failed && !(hides && l->places[place].is_runtime))
             fprintf(out, "%s%u", n++ ? "," : "", place);

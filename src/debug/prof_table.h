@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * prof_table.h - a profile under construction: samples that were added up, and strings. Private to
- * what builds it (prof_table.c) and writes it (prof_write.c, prof_text.c).
+ * what builds it (prof_table.c) and writes it (prof_write.c, prof_json.c, prof_text.c).
  */
 #ifndef AG_PROF_TABLE_H
 #define AG_PROF_TABLE_H
@@ -84,7 +84,12 @@ typedef struct ag__prof_place {
     bool is_runtime;
 } ag__prof_place;
 void ag__prof_place_of(uintptr_t pc, bool is_return, ag__prof_place *ret);
-/* The site's two frames: 0 is what was called, 1 where. */
-void ag__prof_place_of_site(const struct ag__site *site, int which, ag__prof_place *ret);
+
+/* The frames of a group, 0 the innermost: of a site what was called and where, of others the stack.
+ * Each has a key, which is the address of its instruction, or of a frame of a site is marked. */
+int ag__prof_frames(const ag__prof_group *g);
+uint64_t ag__prof_key(const ag__prof *p, const ag__prof_group *g, int i);
+bool ag__prof_key_is_address(uint64_t key);
+void ag__prof_place_of_key(uint64_t key, ag__prof_place *ret);
 
 #endif

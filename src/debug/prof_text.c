@@ -31,9 +31,32 @@ void ag__prof_place_of(uintptr_t pc, bool is_return, ag__prof_place *ret) {
     }
 }
 
-void ag__prof_place_of_site(const struct ag__site *site, int which, ag__prof_place *ret) {
-    *ret = (ag__prof_place){.function = which == 0 ? site->call : site->func};
-    if (which == 1) {
+enum { SITE_SHIFT = 62 }; /* where a key tells: 0 an address, 2 and 3 the frames of a site */
+
+int ag__prof_frames(const ag__prof_group *g) {
+    return g->is_site ? 2 : g->frames;
+}
+
+uint64_t ag__prof_key(const ag__prof *p, const ag__prof_group *g, int i) {
+    if (g->is_site)
+        return (uint64_t)(uintptr_t)g->site | (uint64_t)(2 + i) << SITE_SHIFT;
+    return p->pcs[g->pcs + (uint32_t)i] - (i > 0 || !g->is_exact);
+}
+
+bool ag__prof_key_is_address(uint64_t key) {
+    return key >> SITE_SHIFT == 0;
+}
+
+void ag__prof_place_of_key(uint64_t key, ag__prof_place *ret) {
+    if (ag__prof_key_is_address(key)) {
+        ag__prof_place_of((uintptr_t)key, false, ret);
+        return;
+    }
+    bool is_caller = key >> SITE_SHIFT & 1;
+    key &= (UINT64_C(1) << SITE_SHIFT) - 1;
+    const struct ag__site *site = (const struct ag__site *)(uintptr_t)key;
+    *ret = (ag__prof_place){.function = is_caller ? site->func : site->call};
+    if (is_caller) {
         snprintf(ret->file, sizeof ret->file, "%s", site->file);
         ret->line = site->line;
     }

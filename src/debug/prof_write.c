@@ -51,7 +51,7 @@ enum { LINE_FUNCTION = 1, LINE_LINE };
 enum { FUNCTION_ID = 1, FUNCTION_NAME, FUNCTION_SYSTEM_NAME, FUNCTION_FILE };
 
 typedef struct location {
-    uint64_t key; /* the address; of a frame of a site: its address, marked */
+    uint64_t key;
     uint32_t function, mapping;
     int line;
     bool is_runtime;
@@ -63,8 +63,6 @@ typedef struct mapping {
     ag__mapping_info info;
     bool has_names, has_lines;
 } mapping;
-
-enum { SITE_SHIFT = 62 }; /* where a key tells: 0 an address, 2 and 3 the frames of a site */
 
 struct writer {
     ag__prof *p;
@@ -139,15 +137,6 @@ static bool same_location(const void *arg, uint32_t number) {
     return asked->w->locations[number].key == asked->key;
 }
 
-static void place_of_key(uint64_t key, ag__prof_place *ret) {
-    const uint64_t address = (UINT64_C(1) << SITE_SHIFT) - 1;
-    if (key >> SITE_SHIFT)
-        ag__prof_place_of_site((const struct ag__site *)(uintptr_t)(key & address),
-                               (int)(key >> SITE_SHIFT & 1), ret);
-    else
-        ag__prof_place_of((uintptr_t)key, false, ret);
-}
-
 static location *location_of(struct writer *w, uint64_t key) {
     struct location_asked asked = {w, key};
     uint32_t number = ag__prof_map_get(&w->location_map, ag__prof_hash(0, &key, sizeof key),
@@ -161,11 +150,11 @@ static location *location_of(struct writer *w, uint64_t key) {
         return NULL;
     }
     ag__prof_place place;
-    place_of_key(key, &place);
+    ag__prof_place_of_key(key, &place);
     location l = {.key = key, .line = place.line, .is_runtime = place.is_runtime};
     if (place.function)
         l.function = function_of(w, &place) + 1;
-    if (!(key >> SITE_SHIFT))
+    if (ag__prof_key_is_address(key))
         l.mapping = mapping_of(w, (uintptr_t)key, &place);
     w->locations[w->location_count++] = l;
     return &w->locations[number];
@@ -180,17 +169,11 @@ static void put_type(struct writer *w, int field, const char *type, const char *
     ag__bytes_end(&w->out, at);
 }
 
-static uint64_t key_of(const ag__prof *p, const ag__prof_group *g, int i) {
-    if (g->is_site)
-        return (uint64_t)(uintptr_t)g->site | (uint64_t)(2 + i) << SITE_SHIFT;
-    return p->pcs[g->pcs + (uint32_t)i] - (i > 0 || !g->is_exact);
-}
-
 /* Puts the locations of a stack; returns how many. */
 static int put_stack(struct writer *w, const ag__prof_group *g, bool hides) {
-    int n = 0, frames = g->is_site ? 2 : g->frames;
+    int n = 0, frames = ag__prof_frames(g);
     for (int i = 0; i < frames; i++) {
-        location *l = location_of(w, key_of(w->p, g, i));
+        location *l = location_of(w, ag__prof_key(w->p, g, i));
         if (!l || (hides && l->is_runtime))
             continue;
         ag__bytes_varint(&w->out, (uint64_t)(l - w->locations) + 1);
@@ -267,7 +250,7 @@ static void put_location(struct writer *w, uint32_t i) {
     size_t at = ag__bytes_begin(&w->out, PROFILE_LOCATION);
     ag__bytes_number(&w->out, LOCATION_ID, i + 1);
     ag__bytes_number(&w->out, LOCATION_MAPPING, l->mapping);
-    if (!(l->key >> SITE_SHIFT))
+    if (ag__prof_key_is_address(l->key))
         ag__bytes_number(&w->out, LOCATION_ADDRESS, l->key);
     if (l->function) {
         size_t line = ag__bytes_begin(&w->out, LOCATION_LINE);
