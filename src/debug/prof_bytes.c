@@ -43,17 +43,9 @@ void ag__bytes_put(ag__bytes *b, const void *data, size_t n) {
     b->size += n;
 }
 
-static size_t varint_to(unsigned char *at, uint64_t value) {
-    size_t n = 0;
-    for (; value >= 0x80; value >>= 7)
-        at[n++] = (unsigned char)(value | 0x80);
-    at[n++] = (unsigned char)value;
-    return n;
-}
-
 void ag__bytes_varint(ag__bytes *b, uint64_t value) {
     unsigned char text[10];
-    ag__bytes_put(b, text, varint_to(text, value));
+    ag__bytes_put(b, text, ag__varint(text, value));
 }
 
 static void put_key(ag__bytes *b, int field, int wire) {
@@ -85,7 +77,7 @@ void ag__bytes_end(ag__bytes *b, size_t begun) {
         return;
     size_t n = b->size - begun;
     unsigned char *to = b->at + begun - LENGTH_MAX;
-    to += varint_to(to, n);
+    to += ag__varint(to, n);
     memmove(to, b->at + begun, n);
     b->size = (size_t)(to - b->at) + n;
 }

@@ -8,6 +8,16 @@
 #include "base/base.h"
 #include <stdio.h>
 
+/* Writes value in 7 bits a byte, the least first, as protobuf and Go's traces have it; at most 10
+ * bytes. Returns how many. */
+static inline size_t ag__varint(unsigned char *to, uint64_t value) {
+    size_t n = 0;
+    for (; value >= 0x80; value >>= 7)
+        to[n++] = (unsigned char)(value | 0x80);
+    to[n++] = (unsigned char)value;
+    return n;
+}
+
 /* The zero value is empty. What did not fit into memory is remembered by `failed` and makes
  * everything after it a no-op. */
 typedef struct ag__bytes {

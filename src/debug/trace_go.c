@@ -16,6 +16,7 @@
  *     there is no such thing.
  *   - Steals, timers and the poller have no event.
  */
+#include "debug/prof_bytes.h"
 #include "debug/trace.h"
 #include <stdlib.h>
 #include <string.h>
@@ -76,22 +77,14 @@ struct go_trace {
 
 /* --- Bytes. --- */
 
-static size_t put(unsigned char *to, uint64_t v) {
-    size_t n = 0;
-    for (; v >= 0x80; v >>= 7)
-        to[n++] = (unsigned char)(v | 0x80);
-    to[n++] = (unsigned char)v;
-    return n;
-}
-
 static void write_batch(FILE *out, uint64_t thread, int64_t when, const void *bytes, size_t n) {
     unsigned char head[64];
     size_t at = 0;
     head[at++] = EV_BATCH;
-    at += put(head + at, 1); /* the generation */
-    at += put(head + at, thread);
-    at += put(head + at, (uint64_t)when);
-    at += put(head + at, n);
+    at += ag__varint(head + at, 1); /* the generation */
+    at += ag__varint(head + at, thread);
+    at += ag__varint(head + at, (uint64_t)when);
+    at += ag__varint(head + at, n);
     fwrite(head, 1, at, out);
     fwrite(bytes, 1, n, out);
 }
@@ -128,9 +121,9 @@ static void event(struct go_trace *t, ag__trace_thread *thread, int64_t when, in
     if (b->n == 0)
         b->began = b->last = when;
     b->bytes[b->n++] = (unsigned char)kind;
-    b->n += put(b->bytes + b->n, (uint64_t)(when - b->last));
+    b->n += ag__varint(b->bytes + b->n, (uint64_t)(when - b->last));
     for (int i = 0; i < count; i++)
-        b->n += put(b->bytes + b->n, args[i]);
+        b->n += ag__varint(b->bytes + b->n, args[i]);
     b->last = when;
 }
 #define EVENT(t, thread, when, kind, ...)                                                          \
@@ -324,8 +317,8 @@ static void write_strings(struct go_trace *t) {
             bytes[n++] = EV_STRINGS;
         size_t length = strlen(e->text);
         bytes[n++] = EV_STRING;
-        n += put(bytes + n, e->id);
-        n += put(bytes + n, length);
+        n += ag__varint(bytes + n, e->id);
+        n += ag__varint(bytes + n, length);
         memcpy(bytes + n, e->text, length);
         n += length;
         if (n > BATCH_BYTES - TEXT_BYTES - EVENT_BYTES) {
@@ -341,12 +334,12 @@ static size_t put_stack(struct go_trace *t, unsigned char *to, uint64_t id, uint
                         const char *func, const struct ag__site *site) {
     size_t n = 0;
     to[n++] = EV_STACK;
-    n += put(to + n, id);
-    n += put(to + n, 1);
-    n += put(to + n, pc);
-    n += put(to + n, string_of(t, func));
-    n += put(to + n, string_of(t, site->file));
-    n += put(to + n, (uint64_t)site->line);
+    n += ag__varint(to + n, id);
+    n += ag__varint(to + n, 1);
+    n += ag__varint(to + n, pc);
+    n += ag__varint(to + n, string_of(t, func));
+    n += ag__varint(to + n, string_of(t, site->file));
+    n += ag__varint(to + n, (uint64_t)site->line);
     return n;
 }
 
@@ -377,7 +370,8 @@ static void stop(ag__teller *teller, int64_t when) {
     for (struct batch *b = t->batches; b; b = b->next)
         flush(t, b);
     unsigned char frequency[16] = {EV_FREQUENCY};
-    write_batch(teller->out, (uint64_t)-1, when, frequency, 1 + put(frequency + 1, 1000000000));
+    write_batch(teller->out, (uint64_t)-1, when, frequency,
+                1 + ag__varint(frequency + 1, 1000000000));
     if (t->batches) {
         write_stacks(t);
         write_strings(t);
