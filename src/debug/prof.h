@@ -47,8 +47,8 @@ void ag__prof_add(ag__prof *p, const ag__prof_sample *sample, const int64_t *val
 /* One unit of the period; over how long it was gathered, 0: at one moment. */
 void ag__prof_set_period(ag__prof *p, int64_t period);
 void ag__prof_set_time(ag__prof *p, int64_t began_wall_ns, int64_t duration_ns);
-/* A remark; a copy is kept. */
-void ag__prof_note(ag__prof *p, const char *text);
+/* A remark, "n text", unless n is 0; a copy is kept. */
+void ag__prof_note(ag__prof *p, int64_t n, const char *text);
 /* Writes p as a pprof file, or as text for people, and frees it. NULL is out of memory. Returns 0,
  * -ENOMEM, -EIO. */
 int ag__prof_end(ag__prof *p, bool as_text, FILE *out);

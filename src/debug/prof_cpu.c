@@ -106,7 +106,6 @@ int ag_profile_stop(void) {
 }
 
 int ag__prof_gather_cpu(ag__prof *p, int times) {
-    char text[96];
     AG__TSAN_LOOK_AWAY();
     ag__lock_acquire(&lock);
     ag__stacks_gather(&stacks, p, times);
@@ -116,10 +115,6 @@ int ag__prof_gather_cpu(ag__prof *p, int times) {
     int64_t n = is_on ? ag__cpu_timers_refused() : refused;
     ag__lock_release(&lock);
     AG__TSAN_LOOK();
-    if (n > 0) {
-        snprintf(text, sizeof text, "%lld threads could not be asked: no timers left",
-                 (long long)n);
-        ag__prof_note(p, text);
-    }
+    ag__prof_note(p, n, "threads could not be asked: no timers left");
     return 0;
 }

@@ -121,13 +121,6 @@ static void add(void *arg, const ag__heap_count *count) {
     ag__prof_add(to->p, &s, values);
 }
 
-static void note(ag__prof *p, int64_t n, const char *text) {
-    char buf[128];
-    snprintf(buf, sizeof buf, "%lld %s", (long long)n, text);
-    if (n > 0)
-        ag__prof_note(p, buf);
-}
-
 int ag__prof_gather_heap(ag__prof *p, int times) {
     const ag__heap_shim *shim;
     int r = shim_get(&shim);
@@ -137,8 +130,8 @@ int ag__prof_gather_heap(ag__prof *p, int times) {
     shim->each(add, &to);
     ag__prof_set_period(p, shim->rate(-1));
     if (times > 0) {
-        note(p, shim->crowded(), "samples are without a stack: there are too many stacks");
-        note(p, shim->lost(), "samples were lost: no memory");
+        ag__prof_note(p, shim->crowded(), "samples are without a stack: there are too many stacks");
+        ag__prof_note(p, shim->lost(), "samples were lost: no memory");
     }
     return 0;
 }

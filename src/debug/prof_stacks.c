@@ -168,11 +168,7 @@ void ag__stacks_gather(ag__stacks *s, ag__prof *p, int times) {
                                         .site = c->site},
                      values);
     }
-    int64_t lost = atomic_load_explicit(&s->lost, AG__RLX);
-    if (lost > 0 && times > 0) {
-        char text[96];
-        snprintf(text, sizeof text, "%lld samples were lost: there are too many stacks",
-                 (long long)lost);
-        ag__prof_note(p, text);
-    }
+    if (times > 0)
+        ag__prof_note(p, atomic_load_explicit(&s->lost, AG__RLX),
+                      "samples were lost: there are too many stacks");
 }

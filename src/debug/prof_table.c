@@ -245,9 +245,12 @@ void ag__prof_set_time(ag__prof *p, int64_t began_wall_ns, int64_t duration_ns) 
     p->duration = duration_ns;
 }
 
-void ag__prof_note(ag__prof *p, const char *text) {
-    if (p->note_count < AG__PROF_NOTES)
-        p->notes[p->note_count++] = ag__prof_string(p, text);
+void ag__prof_note(ag__prof *p, int64_t n, const char *text) {
+    char note[128];
+    if (n <= 0 || p->note_count == AG__PROF_NOTES)
+        return;
+    snprintf(note, sizeof note, "%lld %s", (long long)n, text);
+    p->notes[p->note_count++] = ag__prof_string(p, note);
 }
 
 int ag__prof_end_with(ag__prof *p, int (*write)(ag__prof *p, FILE *out), FILE *out) {
