@@ -182,25 +182,27 @@ static void put_time(ag__line *l, int64_t wall) {
     put_plain(l, "time", buf, true);
 }
 
-static const char *level_name(int level) {
-    return level < AG_LOG_INFO    ? "DEBUG"
-           : level < AG_LOG_WARN  ? "INFO"
-           : level < AG_LOG_ERROR ? "WARN"
-                                  : "ERROR";
+static const struct {
+    int level;
+    const char *name;
+} levels[AG__LEVELS] = {
+    {AG_LOG_DEBUG, "DEBUG"}, {AG_LOG_INFO, "INFO"}, {AG_LOG_WARN, "WARN"}, {AG_LOG_ERROR, "ERROR"}};
+
+int ag__level_of(int level) {
+    int i = AG__LEVELS - 1;
+    while (i > 0 && level < levels[i].level)
+        i--;
+    return i;
 }
 
 /* As log/slog writes those between: INFO+1. */
 static void put_level(ag__line *l, int level) {
-    static const int bases[] = {AG_LOG_DEBUG, AG_LOG_INFO, AG_LOG_WARN, AG_LOG_ERROR};
     char buf[32];
-    int base = AG_LOG_DEBUG;
-    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
-        if (level >= bases[i])
-            base = bases[i];
-    if (level == base)
-        snprintf(buf, sizeof buf, "%s", level_name(level));
+    int i = ag__level_of(level);
+    if (level == levels[i].level)
+        snprintf(buf, sizeof buf, "%s", levels[i].name);
     else
-        snprintf(buf, sizeof buf, "%s%+d", level_name(level), level - base);
+        snprintf(buf, sizeof buf, "%s%+d", levels[i].name, level - levels[i].level);
     put_plain(l, "level", buf, true);
 }
 

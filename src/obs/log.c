@@ -296,12 +296,11 @@ int ag_log_flush(ag_time ns) {
 /* --- Logging. --- */
 
 static void write_line(const char *line, size_t n, int level) {
-    int i = level < AG_LOG_INFO ? 0 : level < AG_LOG_WARN ? 1 : level < AG_LOG_ERROR ? 2 : 3;
     ag__lock_acquire(&logs.lock);
     bool fits = (logs.ring || ring_new(RING_DEFAULT)) && tell_dropped(n);
     if (fits) {
         append(line, n);
-        logs.lines[i]++;
+        logs.lines[ag__level_of(level)]++;
     } else {
         logs.dropped++;
         logs.untold++;

@@ -24,7 +24,11 @@ typedef struct ag__line {
 size_t ag__line_make(char *buf, bool json, int level, const char *file, int source_line,
                      const char *text, const ag_field *fields, int n);
 
-/* What runtime.c tells: lines by level (debug, info, warn, error), lines dropped. */
+/* The levels with a name: debug, info, warn, error. The number of the one that `level` counts as:
+ * the next lower one, or the lowest. */
 enum { AG__LEVELS = 4 };
+int ag__level_of(int level);
+
+/* What runtime.c tells: lines by level, lines dropped. */
 void ag__log_counts(int64_t ret_lines[AG__LEVELS], int64_t *ret_dropped);
 #endif
