@@ -10,7 +10,6 @@
 #include "debug/ask_http.h"
 #include "debug/ask.h"
 #include "os/os.h"
-#include "os/own.h"
 #include "os/poll.h"
 #include "os/sock.h"
 #include <aglet/debug.h>
@@ -154,7 +153,7 @@ static int answer_goes_on(void *arg, const void *data, size_t n) {
 
 static bool has_gone(void *arg) {
     struct client *c = arg;
-    return atomic_load(c->closing) || ag__own_peer_is_gone(c->fd, !c->is_owner);
+    return atomic_load(c->closing) || ag__sock_peer_is_gone(c->fd, !c->is_owner);
 }
 
 static void refuse(struct client *c, int status, const char *text) {

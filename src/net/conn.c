@@ -20,7 +20,6 @@
  */
 #include "net/net.h"
 #include "os/file.h"
-#include "os/own.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -372,7 +371,7 @@ int ag_conn_fd(ag_conn *c) {
 
 bool ag_conn_peer_is_gone(ag_conn *c) {
     int fd = ag_conn_fd(c);
-    return fd < 0 || ag__own_peer_is_gone(fd, true);
+    return fd < 0 || ag__sock_peer_is_gone(fd, true);
 }
 
 /* --- Wishes. --- */

@@ -22,9 +22,6 @@ int ag__own_listen(const char *path);
 /* The user of this process, and the one at the other end of a connection. */
 int64_t ag__own_user(void);
 int64_t ag__own_peer(int fd); /* or a negative errno value */
-/* The other end has been closed; `or_half`: or only its sending half, which is all that TCP tells
- * of a close. */
-bool ag__own_peer_is_gone(int fd, bool or_half);
 /* The file at this path goes when the process ends by itself, exit or ag__os_exit_now, but not in
  * a child of a fork. NULL: none any more. The text must stay where it is until then. */
 int ag__own_remove_at_exit(const char *path);

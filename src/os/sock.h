@@ -56,6 +56,9 @@ int ag__sock_accept(int fd);
 bool ag__sock_accept_again(int error);
 int ag__sock_connect(int fd, const ag__addr *a);
 int ag__sock_shutdown(int fd, int how);
+/* The other end has been closed; `or_half`: or only its sending half, which is all that TCP tells
+ * of a close. */
+bool ag__sock_peer_is_gone(int fd, bool or_half);
 /* Ends both directions for every process that has the socket, and whatever waits for it. */
 int ag__sock_hang_up(int fd);
 int ag__sock_local(int fd, ag__addr *ret_addr);

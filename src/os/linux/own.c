@@ -17,7 +17,6 @@
 #include "os/os.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,14 +94,6 @@ int64_t ag__own_peer(int fd) {
     int r = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? 0 : -errno;
     errno = saved;
     return r == 0 ? (int64_t)peer.uid : r;
-}
-
-bool ag__own_peer_is_gone(int fd, bool or_half) {
-    struct pollfd p = {.fd = fd, .events = or_half ? POLLRDHUP : 0};
-    int saved = errno;
-    int n = poll(&p, 1, 0);
-    errno = saved;
-    return n > 0 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL));
 }
 
 /* --- Removal. --- */

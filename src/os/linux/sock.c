@@ -12,6 +12,7 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -75,6 +76,14 @@ int ag__sock_connect(int fd, const ag__addr *a) {
 
 int ag__sock_shutdown(int fd, int how) {
     RESULT(int, shutdown(fd, how));
+}
+
+bool ag__sock_peer_is_gone(int fd, bool or_half) {
+    struct pollfd p = {.fd = fd, .events = or_half ? POLLRDHUP : 0};
+    int saved = errno;
+    int n = poll(&p, 1, 0);
+    errno = saved;
+    return n > 0 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL));
 }
 
 int ag__sock_hang_up(int fd) {
