@@ -4,15 +4,8 @@
  * that are no UTF-8 are replaced, and control characters are written as numbers.
  */
 #include "debug/json.h"
-
-/* How many bytes the character at c has in UTF-8; 0: it is none. */
-static int utf8(const unsigned char *c) {
-    int n = *c < 0x80 ? 1 : *c >= 0xc2 && *c < 0xe0 ? 2 : *c >= 0xe0 && *c < 0xf0 ? 3 : 0;
-    for (int i = 1; i < n; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    return n == 3 && ((*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] > 0x9f)) ? 0 : n;
-}
+#include "obs/obs.h"
+#include <string.h>
 
 void ag__json_text(FILE *out, const char *text) {
     if (!text) {
@@ -20,17 +13,18 @@ void ag__json_text(FILE *out, const char *text) {
         return;
     }
     fputc('"', out);
-    for (const unsigned char *c = (const unsigned char *)text; *c;) {
-        int n = utf8(c);
-        if (*c == '"' || *c == '\\')
-            fprintf(out, "\\%c", *c);
-        else if (*c < 0x20 || *c == 0x7f)
-            fprintf(out, "\\u%04x", *c);
+    for (size_t left = strlen(text), n; left > 0; text += n, left -= n) {
+        unsigned char c = (unsigned char)*text;
+        n = ag__utf8_len(text, left);
+        if (c == '"' || c == '\\')
+            fprintf(out, "\\%c", c);
+        else if (c < 0x20 || c == 0x7f)
+            fprintf(out, "\\u%04x", c);
         else if (n == 0)
             fputc('?', out);
         else
-            fwrite(c, 1, (size_t)n, out);
-        c += n ? n : 1;
+            fwrite(text, 1, n, out);
+        n += n == 0;
     }
     fputc('"', out);
 }

@@ -199,12 +199,13 @@ AG_TEST_RUN(every_goroutine_is_a_line_in_the_order_of_numbers) {
     ag_wg_add(&started, 3);
     for (int i = 0; i < 2; i++)
         ag_go(receives, &started, gate);
-    ag_go_with((&(ag_go_opts){.name = "a \"b\"\x01\xff"}), is_named, &started, gate);
+    ag_go_with((&(ag_go_opts){.name = "a \"b\"\x01\xff\xf0\x9f\x90\xa6"}), is_named, &started,
+               gate);
     ag_wg_wait(&started);
     char *text = ask_until("/debug/each", "[\"chan receive\",true]", 1);
     const char *rows = strstr(text, "[1,0,");
     ag_check(rows && strstr(rows, "\n[2,1,") && strstr(rows, "\n[3,1,"));
-    ag_check_int(count(text, ",\"a \\\"b\\\"\\u0001?\"]"), 1);
+    ag_check_int(count(text, ",\"a \\\"b\\\"\\u0001?\xf0\x9f\x90\xa6\"]"), 1);
     ag_check_int(count(text, "[\"is_named\",\""), 1);
     ag_check_int(count(text, "\"more\":0}"), 1);
     free(text);
