@@ -8,12 +8,12 @@ enum { MANY = 400 }; /* more than are printed one by one */
 
 static KEPT void wait_here(ag_chan(int) c) {
     ag_recv(c, NULL);
-    __asm__ volatile(""); /* no tail call: the frame is to be seen */
+    STAYS;
 }
 
 static void one_way(ag_chan(int) c) {
     wait_here(c);
-    __asm__ volatile("");
+    STAYS;
 }
 
 static void lock_it(ag_mutex *m) {
@@ -130,7 +130,7 @@ AG_TEST_RUN(of_many_a_dump_prints_groups_and_of_few_each) {
 
 static void named(ag_chan(int) own) {
     wait_here(own);
-    __asm__ volatile("");
+    STAYS;
 }
 
 AG_TEST_RUN(what_is_a_goroutine_s_own_has_a_line_of_its_own) {

@@ -70,9 +70,9 @@ AG_TEST_RUN(heap_and_allocs_differ_in_what_is_shown_first) {
 
 /* ---- Who allocates and who frees ------------------------------------------------------------ */
 
-static ITSELF void *grows(void *p, size_t n) {
+static KEPT void *grows(void *p, size_t n) {
     p = realloc(p, n);
-    __asm__ volatile("" ::: "memory");
+    STAYS;
     return p;
 }
 AG_TEST_RUN(realloc_ends_one_block_and_begins_another) {

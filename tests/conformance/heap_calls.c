@@ -9,13 +9,11 @@
 enum { N = 10000 };
 
 #define SITE(name, call)                                                                           \
-    static ITSELF void *site_##name(void) {                                                        \
+    static KEPT void *site_##name(void) {                                                          \
         void *p = call;                                                                            \
         __asm__ volatile("" : "+r"(p)::"memory");                                                  \
         return p;                                                                                  \
     }
-
-static void *by_posix_memalign(size_t alignment, size_t n);
 
 SITE(malloc, malloc(N))
 SITE(calloc, calloc(N / 10, 10))
@@ -26,7 +24,7 @@ SITE(memalign, memalign(64, N))
 SITE(valloc, valloc(N))
 SITE(pvalloc, pvalloc(N))
 
-static ITSELF void *site_posix_memalign(void) {
+static KEPT void *site_posix_memalign(void) {
     void *p = NULL;
     ag_check_int(posix_memalign(&p, 128, N), 0);
     return p;
@@ -204,7 +202,7 @@ AG_TEST(what_works_leaves_errno_alone) {
 }
 
 /* The C library's own calls come through, too. */
-static ITSELF char *copies(const char *text) {
+static KEPT char *copies(const char *text) {
     char *copy = strdup(text);
     __asm__ volatile("" : "+r"(copy)::"memory");
     return copy;

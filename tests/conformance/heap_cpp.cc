@@ -47,7 +47,7 @@ static long in_use(const char *function) {
     return sum;
 }
 
-static __attribute__((noinline)) std::vector<int> *builds_early() {
+static KEPT std::vector<int> *builds_early() {
     return new std::vector<int>(1 << 22);
 }
 /* Of 16 MiB, 32 times the usual rate. */
@@ -76,12 +76,12 @@ AG_TEST(what_constructors_allocate_before_main_is_seen) {
 struct alignas(256) wide {
     char bytes[1024];
 };
-static __attribute__((noinline)) wide *makes_wide() {
+static KEPT wide *makes_wide() {
     wide *w = new wide;
     std::memset(w->bytes, 1, sizeof w->bytes);
     return w;
 }
-static __attribute__((noinline)) std::string *makes_long() {
+static KEPT std::string *makes_long() {
     return new std::string(5000, 'x');
 }
 AG_TEST(what_is_made_by_new_is_gone_by_delete) {

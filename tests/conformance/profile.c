@@ -9,11 +9,11 @@
 enum { WAITS_AT = __LINE__ + 2 };
 static KEPT void waits_here(ag_chan(int) c) {
     ag_recv(c, NULL);
-    __asm__ volatile(""); /* no tail call: the frame is to be seen */
+    STAYS;
 }
 static KEPT void waits_there(ag_chan(int) c) {
     ag_send(c, 1);
-    __asm__ volatile("");
+    STAYS;
 }
 /* 40 wait here, 7 there. */
 enum { MADE_AT = __LINE__ + 4 };

@@ -122,7 +122,7 @@ static KEPT void deep(int left, int64_t ns) {
         deep(left - 1, ns);
     else
         burns_little(ns);
-    __asm__ volatile("");
+    STAYS;
 }
 static void copies_and_dives(ag_wg *wg) {
     copies(200 * AG_MS);

@@ -21,7 +21,7 @@ static KEPT void waits_for_values(ag_chan(int) c) {
 }
 static KEPT void waits_for_group(ag_wg *wg) {
     ag_wg_wait(wg);
-    __asm__ volatile("");
+    STAYS;
 }
 static void receives(ag_chan(int) c, ag_wg *done) {
     waits_for_values(c);
@@ -146,15 +146,15 @@ static void wants_to_write(struct locks *l, ag_wg *wg) {
 }
 static KEPT void gives_mutex(struct locks *l) {
     ag_mutex_unlock(&l->mutex);
-    __asm__ volatile("");
+    STAYS;
 }
 static KEPT void gives_write(struct locks *l) {
     ag_rwmutex_unlock(&l->rw);
-    __asm__ volatile("");
+    STAYS;
 }
 static KEPT void gives_read(struct locks *l) {
     ag_rwmutex_runlock(&l->rw);
-    __asm__ volatile("");
+    STAYS;
 }
 static void some_contention(void) {
     struct locks l = {AG_MUTEX_INIT, AG_RWMUTEX_INIT};
