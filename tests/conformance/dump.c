@@ -3,18 +3,15 @@
  * The dump: every goroutine with number, name, state, frames and place of creation, at any time
  * and from anywhere, and on SIGQUIT; how deep stacks have gone; and the counters.
  */
-#include "common.h"
+#include "dump_text.h"
 
 #include <signal.h>
 
-static KEPT char *dump_text(int64_t id) {
+static KEPT char *dump_of_all(void) {
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-    if (id)
-        ag_check_int(ag_dump_goroutine(out, id), 0);
-    else
-        ag_dump(out);
+    ag_dump(out);
     fclose(out);
     return text;
 }
@@ -36,7 +33,7 @@ AG_TEST_RUN(a_waiting_goroutine_is_shown_with_frames_and_place_of_creation) {
     ag_chan(int) c = ag_make(int, 0);
     int64_t id = starts(c);
     until_waits_for(id, "chan receive");
-    char *text = dump_text(id), head[64], place[64];
+    char *text = entry_of(id), head[64], place[64];
     snprintf(head, sizeof head, "goroutine %lld [chan receive]:\n", (long long)id);
     snprintf(place, sizeof place, "dump.c:%d", start_line);
     ag_check_contains(text, head);
@@ -60,10 +57,6 @@ static int64_t starts(ag_chan(int) c) {
 static void send_it(ag_chan(int) c) {
     ag_send(c, 1);
 }
-static void recv_it(ag_chan(int) c) {
-    ag_recv(c, NULL);
-    STAYS;
-}
 static void select_it(ag_chan(int) c) {
     ag_select(AG_RECV(c, NULL), AG_AFTER(AG_MIN));
 }
@@ -73,7 +66,7 @@ static void select_none(void) {
 static void sleep_it(void) {
     ag_sleep(AG_MIN);
 }
-static void lock_it(ag_mutex *m) {
+static void lock_for_good(ag_mutex *m) {
     ag_mutex_lock(m);
 }
 static void wait_it(ag_wg *wg) {
@@ -99,7 +92,7 @@ AG_TEST_RUN(states_have_the_names_of_go) {
     until_waits_for(ag_go(select_it, d), "select");
     until_waits_for(ag_go(select_none), "select (no cases)");
     until_waits_for(ag_go(sleep_it), "sleep");
-    until_waits_for(ag_go(lock_it, &m), "sync.Mutex.Lock");
+    until_waits_for(ag_go(lock_for_good, &m), "sync.Mutex.Lock");
     until_waits_for(ag_go(wait_it, &wg), "sync.WaitGroup.Wait");
     until_waits_for(ag_go(read_it, ends[0]), "IO wait");
     char state[64];
@@ -115,7 +108,7 @@ AG_TEST_RUN(a_dump_shows_everybody) {
     char head[64];
     for (int i = 0; i < MANY; i++)
         ids[i] = ag_go(recv_it, c);
-    char *text = dump_text(0);
+    char *text = dump_of_all();
     ag_check_contains(text, "goroutine 1 [running]");
     for (int i = 0; i < MANY; i++) {
         snprintf(head, sizeof head, "goroutine %lld ", (long long)ids[i]);
@@ -124,7 +117,7 @@ AG_TEST_RUN(a_dump_shows_everybody) {
     free(text);
     ag_close(c);
     eventually(ag_count() == 1);
-    text = dump_text(0);
+    text = dump_of_all();
     snprintf(head, sizeof head, "goroutine %lld ", (long long)ids[7]);
     ag_check(!strstr(text, head)); /* gone */
     free(text);
@@ -180,7 +173,7 @@ static KEPT void waits_for_any(void) {
 /* No frame of the runtime's inside is in the way. */
 static void check_first_frame(int64_t id) {
     until_waits(id);
-    char *text = dump_text(id), *frame = strstr(text, "(...)\n");
+    char *text = entry_of(id), *frame = strstr(text, "(...)\n");
     while (frame && frame > text && frame[-1] != '\n')
         frame--;
     if (!frame || (strncmp(frame, "ag_", 3) != 0 && strncmp(frame, "waits_", 6) != 0) ||
@@ -228,25 +221,13 @@ AG_TEST_RUN(who_is_not_counted_is_not_dumped) {
     fclose(out);
 }
 
-static void burn(atomic_int *stop, atomic_int *here) {
-    atomic_fetch_add(here, 1);
-    while (!atomic_load(stop))
-        continue;
-}
-
-static void sit_in_c(int fd, atomic_int *here) {
-    char byte;
-    atomic_fetch_add(here, 1);
-    ag_check_int(read(fd, &byte, 1), 1);
-}
-
 AG_TEST_RUN(a_dump_waits_for_nobody) {
     static atomic_int stop, here;
     int ends[2];
     ag_check_int(pipe(ends), 0);
     int64_t ids[] = {ag_go(burn, &stop, &here), ag_go(sit_in_c, ends[0], &here)};
     eventually(atomic_load(&here) == 2);
-    char *text = dump_text(0), head[64];
+    char *text = dump_of_all(), head[64];
     for (int i = 0; i < 2; i++) {
         snprintf(head, sizeof head, "goroutine %lld [", (long long)ids[i]);
         ag_check_contains(text, head);
@@ -267,7 +248,7 @@ static void ping(ag_chan(int) a, ag_chan(int) b) {
 
 static void *dump_on_thread(void *arg) {
     for (int i = 0; i < 20; i++)
-        free(dump_text(0));
+        free(dump_of_all());
     return arg;
 }
 
@@ -282,7 +263,7 @@ AG_TEST_RUN(dumps_while_everything_moves) {
         ag_go(ag_yield);
         ag_recv(b, NULL);
         if (i % 200 == 0)
-            free(dump_text(0));
+            free(dump_of_all());
     }
     pthread_join(thread, NULL);
     ag_close(a);
@@ -292,7 +273,7 @@ AG_TEST_RUN(dumps_while_everything_moves) {
 }
 
 AG_TEST(a_dump_without_a_runtime_is_no_harm) {
-    free(dump_text(0));
+    free(dump_of_all());
     FILE *out = fopen("/dev/null", "w");
     ag_check_int(ag_dump_goroutine(out, 1), -ESRCH);
     fclose(out);
@@ -379,7 +360,7 @@ static long deepest_of(const char *call) {
     char line[64];
     long used = -1, size = 0;
     snprintf(line, sizeof line, "stack of %s, created by ", call);
-    char *text = dump_text(0), *at = strstr(text, line);
+    char *text = dump_of_all(), *at = strstr(text, line);
     char *figures = at ? strstr(at, ": deepest seen ") : NULL;
     if (figures) {
         ag_check_int(sscanf(figures, ": deepest seen %ld of %ld bytes", &used, &size), 2);

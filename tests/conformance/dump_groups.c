@@ -16,11 +16,6 @@ static void one_way(ag_chan(int) c) {
     STAYS;
 }
 
-static void lock_it(ag_mutex *m) {
-    ag_mutex_lock(m);
-    ag_mutex_unlock(m);
-}
-
 static int64_t start(ag_chan(int) c) {
     return ag_go(one_way, c);
 }
@@ -63,12 +58,6 @@ static KEPT char *groups_with(const char *words) {
     }
     ag_check_contains(text, words);
     return text;
-}
-
-static void end_all(ag_chan(int) c) {
-    ag_close(c);
-    eventually(ag_count() == 1);
-    ag_unref(c);
 }
 
 AG_TEST_RUN(those_at_one_place_are_one_entry_with_their_numbers) {

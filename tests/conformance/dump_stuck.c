@@ -9,23 +9,6 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
-static void burn(atomic_int *stop, atomic_int *here) {
-    atomic_fetch_add(here, 1);
-    while (!atomic_load(stop))
-        continue;
-}
-
-static void sit_in_c(int fd, atomic_int *here) {
-    char byte;
-    atomic_fetch_add(here, 1);
-    ag_check_int(read(fd, &byte, 1), 1);
-}
-
-static void recv_it(ag_chan(int) c) {
-    ag_recv(c, NULL);
-    STAYS;
-}
-
 /* ---- SIGQUIT, and what it writes ------------------------------------------------------------ */
 
 static int real_stderr, ends[2];

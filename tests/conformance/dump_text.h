@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of dumps share: dumps as strings.
+ * What the tests of dumps share: dumps as strings, and goroutines that are to be seen in them.
  */
 #ifndef CONFORMANCE_DUMP_TEXT_H
 #define CONFORMANCE_DUMP_TEXT_H
@@ -8,6 +8,35 @@
 #include "common.h"
 
 #include <stdarg.h>
+
+static KEPT __attribute__((unused)) void recv_it(ag_chan(int) c) {
+    ag_recv(c, NULL);
+    STAYS;
+}
+
+static inline void lock_it(ag_mutex *m) {
+    ag_mutex_lock(m);
+    ag_mutex_unlock(m);
+}
+
+/* Those who receive from it are all who are left. */
+static inline void end_all(ag_chan(int) c) {
+    ag_close(c);
+    eventually(ag_count() == 1);
+    ag_unref(c);
+}
+
+/* Keep their threads; `here` counts those that do. */
+static inline void burn(atomic_int *stop, atomic_int *here) {
+    atomic_fetch_add(here, 1);
+    while (!atomic_load(stop))
+        continue;
+}
+static inline void sit_in_c(int fd, atomic_int *here) {
+    char byte;
+    atomic_fetch_add(here, 1);
+    ag_check_int(read(fd, &byte, 1), 1);
+}
 
 /* The entry of one goroutine, to be freed. */
 static __attribute__((noinline, unused)) char *entry_of(int64_t id) {

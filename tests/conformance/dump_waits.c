@@ -11,20 +11,9 @@ static void lock_and_wait(ag_mutex *m, ag_chan(int) leave) {
     ag_mutex_unlock(m);
 }
 
-static void lock_it(ag_mutex *m) {
-    ag_mutex_lock(m);
-    ag_mutex_unlock(m);
-}
-
 static void *lock_on_thread(void *m) {
     ag_mutex_lock(m);
     return NULL;
-}
-
-static void end_all(ag_chan(int) leave) {
-    ag_close(leave);
-    eventually(ag_count() == 1);
-    ag_unref(leave);
 }
 
 AG_TEST_RUN(the_owner_of_a_mutex) {
@@ -108,11 +97,6 @@ AG_TEST_RUN(the_writer_of_an_rwmutex) {
                  "waits for rwmutex %p, held by goroutine %lld [chan receive] since ", (void *)&rw,
                  (long long)writer);
     end_all(leave);
-}
-
-static void recv_it(ag_chan(int) c) {
-    ag_recv(c, NULL);
-    STAYS;
 }
 
 static void wait_it(ag_wg *wg) {
