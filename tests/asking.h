@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +96,7 @@ static inline void open_doors(void) {
 }
 
 /* The third door, in a server of the program's own; `more` (may be NULL) answers at /more. */
-static inline void serves(ag_http_server *s, ag_listener *l) {
+static inline void serves_mounted(ag_http_server *s, ag_listener *l) {
     ag_check_int(ag_http_serve(s, l), 0);
     ag_unref(l);
 }
@@ -108,11 +109,53 @@ static inline ag_http_server *mount(ag_http_handler more) {
         ag_http_handle(s, "/more", more, NULL);
     ag_check_int(ag_listen("tcp", "127.0.0.1:0", &l), 0);
     ports[MOUNTED] = (uint16_t)atoi(strrchr(ag_listener_addr(l), ':') + 1);
-    ag_go(serves, s, l);
+    ag_go(serves_mounted, s, l);
     return s;
 }
 
-/* A question on its way; -1: nobody is there any more. */
+/* A connection; -1: nobody is there any more, as errno says. */
+static inline int connects_to(const void *at, socklen_t size) {
+    int fd = socket(((const struct sockaddr *)at)->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ag_check(fd >= 0);
+    if (connect(fd, at, size) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+static inline int connects_to_port(int port) {
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return connects_to(&at, sizeof at);
+}
+static inline int connects(int door) {
+    return door == SOCKET ? connects_to(&at_socket, sizeof at_socket)
+                          : connects_to_port(ports[door]);
+}
+
+/* Sends the words, all of them, and hands the connection on. */
+static inline int sends(int fd, const char *words) {
+    ag_check(fd >= 0);
+    ag_check_int(send(fd, words, strlen(words), MSG_NOSIGNAL), strlen(words));
+    return fd;
+}
+/* Reads to the end; the answer in full, to be freed. */
+static inline char *rest_of(int fd) {
+    size_t n = 0, size = 1 << 16;
+    char *text = malloc(size);
+    for (ssize_t r; (r = recv(fd, text + n, size - n - 1, 0)) > 0;) {
+        n += (size_t)r;
+        if (size - n < 1 << 15)
+            text = realloc(text, size *= 2);
+    }
+    text[n] = 0;
+    close(fd);
+    return text;
+}
+
+/* A target asked for; -1: nobody is there any more. */
 static inline int says(int door, const struct target *t, int seconds) {
     char words[256], number[16] = "";
     if (t->lasts)
@@ -120,14 +163,8 @@ static inline int says(int door, const struct target *t, int seconds) {
     int n = snprintf(words, sizeof words,
                      "GET %s%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", t->path,
                      number);
-    struct sockaddr_in at_port = {.sin_family = AF_INET,
-                                  .sin_port = htons(ports[door]),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(door == SOCKET ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ag_check(fd >= 0);
-    int r = door == SOCKET ? connect(fd, (struct sockaddr *)&at_socket, sizeof at_socket)
-                           : connect(fd, (struct sockaddr *)&at_port, sizeof at_port);
-    if (r == 0 && send(fd, words, (size_t)n, MSG_NOSIGNAL) == n)
+    int fd = connects(door);
+    if (fd < 0 || send(fd, words, (size_t)n, MSG_NOSIGNAL) == n)
         return fd;
     close(fd);
     return -1;
@@ -157,6 +194,11 @@ static inline int answer_of(int fd, size_t step) {
     int status = 0;
     sscanf(head, "HTTP/1.1 %d", &status);
     return is_whole(head, end, got) ? status : 0;
+}
+
+/* For ag_blocking: waits for a client's thread. */
+static inline int joins(pthread_t *thread) {
+    return pthread_join(*thread, NULL);
 }
 
 #endif

@@ -105,9 +105,6 @@ static void *asks_one(void *arg) {
     ask_until_answered((int)((t - targets) % DOORS), t, 4096);
     return NULL;
 }
-static int joins(pthread_t *thread) {
-    return pthread_join(*thread, NULL);
-}
 static pthread_t long_askers[TARGETS];
 static void ask_all_that_last(void) {
     for (int i = 0; i < target_count; i++)

@@ -4,34 +4,11 @@
  * is stuck, and ends with its world.
  */
 #include "common.h"
-#include <arpa/inet.h>
-#include <sys/socket.h>
 
-static int call(int port) {
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
-/* The answer to these words, to be freed. */
-static char *ask(int port, const char *words) {
-    int fd = call(port);
-    ag_check(fd >= 0);
-    ag_check_int(send(fd, words, strlen(words), MSG_NOSIGNAL), strlen(words));
-    size_t n = 0, size = 1 << 18;
-    char *text = malloc(size);
-    for (ssize_t r; (r = recv(fd, text + n, size - n - 1, 0)) > 0;)
-        n += (size_t)r;
-    text[n] = 0;
-    close(fd);
-    return text;
-}
+#include "asking.h"
+
 static void answers(int port, const char *words, const char *expected) {
-    char *text = ask(port, words);
+    char *text = rest_of(sends(connects_to_port(port), words));
     ag_check_contains(text, expected);
     free(text);
 }
@@ -57,7 +34,7 @@ static int serves(void *arg) {
 }
 AG_TEST(it_answers_this_machine_until_the_world_ends) {
     ag_check_int(ag_run(serves, NULL), 0);
-    ag_check_int(call(port_before), -1);
+    ag_check_int(connects_to_port(port_before), -1);
     ag_check_int(ag_run(serves, NULL), 0);
 }
 
@@ -148,7 +125,7 @@ static void *serves_again_and_again(void *arg) {
     for (int i = 0; i < 300; i++) {
         int port = ag_debug_serve(":0");
         if (port > 0)
-            ag_check(call(port) != -2);
+            connects_to_port(port); /* or refused */
     }
     return arg;
 }

@@ -4,26 +4,11 @@
  * an answer, and that no client, however it behaves, is noticed by the program.
  */
 #include "common.h"
-#include <sys/socket.h>
+
+#include "asking.h"
 #include <sys/stat.h>
-#include <sys/un.h>
 
-static char folder[64], sock[108];
-
-/* Gives this process a folder of its own, where the socket will be. */
-static void place(void) {
-    snprintf(folder, sizeof folder, "/tmp/aglet-test-XXXXXX");
-    ag_check(mkdtemp(folder) != NULL);
-    setenv("XDG_RUNTIME_DIR", folder, 1);
-    snprintf(sock, sizeof sock, "%s/aglet/%d.sock", folder, (int)getpid());
-}
-static void clear(void) {
-    char inner[80];
-    snprintf(inner, sizeof inner, "%s/aglet", folder);
-    unlink(sock);
-    rmdir(inner);
-    ag_check_int(rmdir(folder), 0);
-}
+static char *const sock = at_socket.sun_path;
 
 static int run(int (*fn)(void *)) {
     ag_config config = {.quiet = 1};
@@ -39,35 +24,10 @@ static void in_place(int (*fn)(void *)) {
 /* --- A client of few words. --- */
 
 static int call(void) {
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ag_check(fd >= 0);
-    snprintf(a.sun_path, sizeof a.sun_path, "%s", sock);
-    if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
-        return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
+    return connects(SOCKET);
 }
 static int say(const char *words) {
-    int fd = call();
-    ag_check(fd >= 0);
-    ag_check_int(send(fd, words, strlen(words), MSG_NOSIGNAL), strlen(words));
-    return fd;
-}
-/* Reads to the end; the answer in full, to be freed. */
-static char *rest_of(int fd) {
-    size_t n = 0, size = 1 << 16;
-    char *text = malloc(size);
-    for (ssize_t r; (r = recv(fd, text + n, size - n - 1, 0)) > 0;) {
-        n += (size_t)r;
-        if (size - n < 1 << 15)
-            text = realloc(text, size *= 2);
-    }
-    text[n] = 0;
-    close(fd);
-    return text;
+    return sends(call(), words);
 }
 static char *ask(const char *words) {
     return rest_of(say(words));
@@ -147,7 +107,8 @@ AG_TEST(what_a_dead_process_of_this_number_left_is_replaced) {
 
 static int finds_it_in_tmp(void *arg) {
     (void)arg;
-    snprintf(sock, sizeof sock, "/tmp/aglet-%d/%d.sock", (int)geteuid(), (int)getpid());
+    snprintf(sock, sizeof at_socket.sun_path, "/tmp/aglet-%d/%d.sock", (int)geteuid(),
+             (int)getpid());
     ag_check_int(access(sock, F_OK), 0);
     return asks_for_stats(NULL);
 }
@@ -201,12 +162,10 @@ static int asks_as_another_user(void *arg) {
     ag_check_int(chmod(folder, 0755) | chmod(inner, 0755) | chmod(sock, 0666), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        struct sockaddr_un a = {.sun_family = AF_UNIX};
         char byte;
-        snprintf(a.sun_path, sizeof a.sun_path, "%s", sock);
         int fd = socket(AF_UNIX, SOCK_STREAM, 0);
         bool changed = setresuid(65534, 65534, 65534) == 0;
-        bool connected = connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
+        bool connected = connect(fd, (struct sockaddr *)&at_socket, sizeof at_socket) == 0;
         (void)!send(fd, GET("/debug/stats"), strlen(GET("/debug/stats")), MSG_NOSIGNAL);
         _exit(changed && connected && read(fd, &byte, 1) <= 0 ? 0 : 1);
     }
@@ -396,9 +355,6 @@ static void *asks_often(void *arg) {
         free(text);
     }
     return NULL;
-}
-static int joins(pthread_t *thread) {
-    return pthread_join(*thread, NULL);
 }
 static int has_many_clients(void *arg) {
     (void)arg;

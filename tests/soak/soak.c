@@ -8,14 +8,11 @@
  * AG_SOAK_SECONDS says how long; by default it is short. AG_SOAK_LOG is a file for what the rounds
  * came to, else they go to stderr. Not part of the suite: .ci/run has a stage for it.
  */
-#include "asking.h"
-#include <aglet.h>
+#include "conformance/common.h"
 
-#include <dirent.h>
+#include "asking.h"
 #include <malloc.h>
-#include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 
 enum { ROUNDS_MIN = 9, WORKERS = 3 };
 
@@ -251,7 +248,7 @@ static void *looks_from_inside(void *arg) {
 
 static void *(*const lookers[])(void *) = {reads_answers, reads_answers, dies,
                                            dies,          reads_slowly,  looks_from_inside};
-enum { LOOKERS = sizeof lookers / sizeof *lookers };
+enum { LOOKERS = COUNT(lookers) };
 
 static void finds(const ag_report *r) {
     ag_fail("a legal program is reported: %s: %s", r->kind, r->text);
@@ -281,15 +278,6 @@ static void sow(void) {
     }
 }
 
-static int names_in(const char *path) {
-    DIR *d = opendir(path);
-    int n = 0;
-    ag_check(d != NULL);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n - 2;
-}
 /* What is there when nothing is under way. */
 struct measure {
     int goroutines, descriptors, threads;
@@ -312,14 +300,11 @@ static void measure(struct measure *m) {
     m->resident = pages * sysconf(_SC_PAGESIZE);
 }
 
-static int joins(pthread_t *thread) {
-    return pthread_join(*thread, NULL);
-}
 static void round_of(ag_time ns) {
     pthread_t threads[LOOKERS];
     ag_wg wg = AG_WG_INIT;
     atomic_store(&over, false);
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds * WORKERS; i++) {
+    for (size_t i = 0; i < COUNT(kinds) * WORKERS; i++) {
         ag_wg_add(&wg, 1);
         ag_go(works, kinds[i / WORKERS], &wg);
     }
