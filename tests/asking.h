@@ -7,6 +7,7 @@
 #define ASKING_H
 
 #include "ag_test.h"
+#include "answer.h"
 #include <aglet.h>
 #include <aglet/http.h>
 
@@ -29,14 +30,6 @@ static struct target {
 } targets[TARGETS];
 static int target_count;
 
-static inline int no_status(void *arg, int status, const char *type) {
-    (void)arg;
-    (void)type;
-    return status == 200 ? 0 : -EINVAL;
-}
-static inline int prints(void *arg, const void *data, size_t n) {
-    return fwrite(data, 1, n, arg) == n ? 0 : -EIO;
-}
 static inline void add_target(const char *path, const char *query) {
     ag_check(target_count < TARGETS);
     struct target *t = &targets[target_count++];
@@ -44,12 +37,7 @@ static inline void add_target(const char *path, const char *query) {
     t->lasts = strcmp(query, "?seconds=") == 0;
 }
 static inline void learn_targets(void) {
-    char *text = NULL, path[64];
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    ag_debug_client client = {.begin = no_status, .write = prints, .arg = out};
-    ag_check_int(ag_debug_answer("/debug/list", &client), 0);
-    fclose(out);
+    char *text = answer_to("/debug/list"), path[64];
     for (char *rest = text, *line; (line = strtok_r(rest, "\n", &rest));) {
         ag_check_int(sscanf(line, "%63s", path), 1);
         if (strchr(path, '*'))

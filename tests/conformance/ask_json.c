@@ -3,32 +3,17 @@
  * The answers that the pages are made of: the graph of waits, every goroutine in a
  * line, profiles and the time line as JSON. That they are JSON is tested in tests/ways.
  */
-#include "ag_test.h"
-#include <aglet.h>
-#include <errno.h>
-#include <stdlib.h>
+#include "answer.h"
 #include <string.h>
 
 static int status_of;
 
-static int begin(void *arg, int status, const char *type) {
-    (void)arg;
-    (void)type;
-    status_of = status;
-    return 0;
-}
-static int take(void *out, const void *data, size_t n) {
-    return fwrite(data, 1, n, out) == n ? 0 : -EIO;
-}
 /* The whole answer, to be freed. */
 static char *ask(const char *target) {
-    char *text;
-    size_t n;
-    FILE *out = open_memstream(&text, &n);
-    ag_debug_client client = {out, begin, take, NULL};
-    ag_debug_answer(target, &client);
-    fclose(out);
-    return text;
+    struct answer a = {0};
+    ag_check_int(ask_within(&a, target), 0);
+    status_of = a.status;
+    return a.text;
 }
 static int count(const char *text, const char *words) {
     int n = 0;

@@ -325,15 +325,6 @@ AG_TEST_RUN(children_of_a_fork_allocate_and_free) {
 
 /* ---- Asked for while the program runs ------------------------------------------------------- */
 
-static char *asked(const char *target, const char *options) {
-    char *path = new_path();
-    FILE *out = fopen(path, "w");
-    answer_to(target, out);
-    fclose(out);
-    char *text = options ? pprof(path, options) : text_of(path);
-    forget(path);
-    return text;
-}
 static void leaks_now_and_then(void) {
     while (atomic_load(&go_on)) {
         leaks(1000);

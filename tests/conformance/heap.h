@@ -75,32 +75,17 @@ static inline void needs_shim(int64_t rate) {
     ag_check_int(ag_profile_heap_rate(rate), 1);
 }
 
-static inline int answer_begin(void *arg, int status, const char *type) {
-    (void)type;
-    return arg && status == 200 ? 0 : -EIO;
-}
-static inline int answer_keep(void *arg, const void *data, size_t n) {
-    return fwrite(data, 1, n, arg) == n ? 0 : -EIO;
-}
-static inline void answer_to(const char *target, FILE *out) {
-    ag_debug_client client = {.arg = out, .begin = answer_begin, .write = answer_keep};
-    ag_check_int(ag_debug_answer(target, &client), 0);
-}
-
 /* What `heap` or `allocs` says of those stacks whose innermost function is this one. */
 static inline double heap_value(const char *profile, const char *index, const char *function) {
     static const char *const names[] = {"alloc_objects", "alloc_space", "inuse_objects",
                                         "inuse_space"};
-    char target[64], place[128], *text = NULL, *rest = NULL;
-    size_t size;
+    char target[64], place[128], *rest = NULL;
     long long v[4] = {0}, sum = 0;
     int which = 0;
     while (strcmp(names[which], index) != 0)
         which++;
-    FILE *out = open_memstream(&text, &size);
     snprintf(target, sizeof target, "/debug/pprof/%s?debug=1", profile);
-    answer_to(target, out);
-    fclose(out);
+    char *text = answer_to(target);
     bool is_first = false;
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         if (sscanf(line, "%lld %lld %lld %lld @", &v[0], &v[1], &v[2], &v[3]) == 4) {
@@ -112,15 +97,6 @@ static inline double heap_value(const char *profile, const char *index, const ch
     }
     free(text);
     return (double)sum;
-}
-
-/* A file as text; free it. */
-static inline char *text_of(const char *path) {
-    char *text = calloc(1, 1 << 20);
-    FILE *in = fopen(path, "r");
-    ag_check(text && in && fread(text, 1, (1 << 20) - 1, in) > 0);
-    fclose(in);
-    return text;
 }
 
 #endif

@@ -3,8 +3,7 @@
  * The heap profile of a C++ program: new and delete, with and without sizes and alignment, and what
  * constructors allocate before main.
  */
-#include "ag_test.h"
-#include <aglet.h>
+#include "answer.h"
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -12,18 +11,8 @@
 #include <vector>
 
 static std::string profile_text() {
-    char *text = nullptr;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    ag_debug_client client = {
-        out, [](void *, int status, const char *) { return status == 200 ? 0 : -5; },
-        [](void *arg, const void *data, size_t n) {
-            return fwrite(data, 1, n, (FILE *)arg) == n ? 0 : -5;
-        },
-        nullptr};
-    ag_check_int(ag_debug_answer("/debug/pprof/heap?debug=1", &client), 0);
-    fclose(out);
-    std::string copy(text, size);
+    char *text = answer_to("/debug/pprof/heap?debug=1");
+    std::string copy(text);
     free(text);
     return copy;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `go tool pprof` says about a profile.
+ * What `go tool pprof` says about a profile, written or asked for.
  */
 #ifndef CONFORMANCE_PPROF_H
 #define CONFORMANCE_PPROF_H
 
 #include "common.h"
+
+#include "answer.h"
 
 /* Where the program is: asked for once, for `go tool` looks at much each time. */
 static char pprof_program[4096];
@@ -61,6 +63,24 @@ static inline char *pprof(const char *path, const char *options) {
     int status = pclose(in);
     if (status != 0)
         ag_fail("%s: status %d\n%s", command, status, text);
+    return text;
+}
+
+/* What the answer says as pprof reads it, with these options; or, without, as it is. */
+static inline char *asked(const char *target, const char *options) {
+    struct answer a = {0};
+    ag_check_int(ask_within(&a, target), 0);
+    if (!options)
+        return a.text;
+    ag_check_int(a.status, 200);
+    ag_check_str(a.type, "application/octet-stream");
+    char *path = new_path();
+    FILE *out = fopen(path, "w");
+    ag_check_int(fwrite(a.text, 1, a.size, out), a.size);
+    ag_check_int(fclose(out), 0);
+    free(a.text);
+    char *text = pprof(path, options);
+    forget(path);
     return text;
 }
 

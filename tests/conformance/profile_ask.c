@@ -5,58 +5,10 @@
 #include "common.h"
 #include "pprof.h"
 
-struct answer {
-    int status;
-    char type[64];
-    char *path; /* the file it is in */
-    FILE *file;
-    ag_time leaves_at;
-};
-static int begin(void *arg, int status, const char *type) {
-    struct answer *a = arg;
-    a->status = status;
-    snprintf(a->type, sizeof a->type, "%s", type);
-    return 0;
-}
-static int take(void *arg, const void *data, size_t n) {
-    struct answer *a = arg;
-    ag_check_int(fwrite(data, 1, n, a->file), n);
-    return 0;
-}
-static bool is_gone(void *arg) {
-    struct answer *a = arg;
-    return a->leaves_at && ag_now() > a->leaves_at;
-}
-static int ask(struct answer *a, const char *target) {
-    *a = (struct answer){.path = new_path(), .leaves_at = a->leaves_at};
-    a->file = fopen(a->path, "w");
-    ag_debug_client client = {a, begin, take, is_gone};
-    int r = ag_debug_answer(target, &client);
-    fclose(a->file);
-    return r;
-}
-/* What the answer says as pprof reads it, with these options; or as it is. */
-static char *asked(const char *target, const char *options) {
-    struct answer a = {0};
-    ag_check_int(ask(&a, target), 0);
-    char *text;
-    if (options) {
-        ag_check_str(a.type, "application/octet-stream");
-        ag_check_int(a.status, 200);
-        text = pprof(a.path, options);
-    } else {
-        text = calloc(1, 1 << 20);
-        FILE *in = fopen(a.path, "r");
-        ag_check(fread(text, 1, (1 << 20) - 1, in) > 0);
-        fclose(in);
-    }
-    forget(a.path);
-    return text;
-}
 static int status_of(const char *target) {
     struct answer a = {0};
-    ask(&a, target);
-    forget(a.path);
+    ask_within(&a, target);
+    free(a.text);
     return a.status;
 }
 
@@ -239,13 +191,13 @@ AG_TEST_RUN(a_client_that_leaves_ends_its_profile) {
         ag_skip("timers of single threads");
     struct answer a = {.leaves_at = ag_now() + 100 * AG_MS};
     ag_time began = ag_now();
-    ask(&a, "/debug/pprof/profile?seconds=1000");
+    ask_within(&a, "/debug/pprof/profile?seconds=1000");
     ag_check(a.status != 200);
-    forget(a.path);
+    free(a.text);
     a = (struct answer){.leaves_at = ag_now() + 100 * AG_MS};
-    ask(&a, "/debug/pprof/block?seconds=1000");
+    ask_within(&a, "/debug/pprof/block?seconds=1000");
     ag_check(a.status != 200);
-    forget(a.path);
+    free(a.text);
     ag_check(ag_now() - began < 500 * AG_SEC);
     ag_check_int(ag_profile_stop(), -ESRCH); /* it has ended */
 }

@@ -6,6 +6,8 @@
  */
 #include "common.h"
 
+#include "answer.h"
+
 static int nothing(void *arg) {
     (void)arg;
     return 0;
@@ -540,36 +542,6 @@ AG_TEST(an_empty_trace) {
 
 /* --- Asked from outside. --- */
 
-struct answer {
-    int status;
-    char type[64];
-    struct text t;
-    bool gone;
-};
-
-static int answer_begins(void *arg, int status, const char *type) {
-    struct answer *a = arg;
-    a->status = status;
-    snprintf(a->type, sizeof a->type, "%s", type);
-    return 0;
-}
-static int answer_goes_on(void *arg, const void *data, size_t n) {
-    struct answer *a = arg;
-    return fwrite(data, 1, n, a->t.out) == n ? 0 : -EIO;
-}
-static bool asker_is_gone(void *arg) {
-    return ((struct answer *)arg)->gone;
-}
-
-static int ask(struct answer *a, const char *target) {
-    text_open(&a->t);
-    a->status = 0;
-    const ag_debug_client client = {a, answer_begins, answer_goes_on, asker_is_gone};
-    int r = ag_debug_answer(target, &client);
-    fflush(a->t.out);
-    return r;
-}
-
 AG_TEST_RUN(traces_can_be_asked_for) {
     static const struct {
         const char *target, *type;
@@ -584,11 +556,11 @@ AG_TEST_RUN(traces_can_be_asked_for) {
     ag_wg_go(&load, works_on);
     for (size_t i = 0; i < COUNT(questions); i++) {
         struct answer a = {0};
-        ag_check_int(ask(&a, questions[i].target), 0);
+        ag_check_int(ask_within(&a, questions[i].target), 0);
         ag_check_int(a.status, 200);
         ag_check_contains(a.type, i == 4 ? "application/octet-stream" : questions[i].type);
-        questions[i].check(&a.t);
-        text_free(&a.t);
+        questions[i].check(&(struct text){.bytes = a.text, .size = a.size});
+        free(a.text);
     }
     over = true;
     ag_wg_wait(&load);
@@ -600,26 +572,26 @@ AG_TEST_RUN(what_cannot_be_traced_is_refused) {
                                           "/debug/trace?seconds=0&format=xml"};
     for (size_t i = 0; i < COUNT(targets); i++) {
         struct answer a = {0};
-        ag_check_int(ask(&a, targets[i]), 0);
+        ag_check_int(ask_within(&a, targets[i]), 0);
         ag_check(a.status >= 400);
-        text_free(&a.t);
+        free(a.text);
     }
     FILE *out = tmpfile();
     ag_check_int(ag_trace_start(out), 0);
     struct answer a = {0};
-    ag_check_int(ask(&a, "/debug/trace?seconds=1"), 0);
+    ag_check_int(ask_within(&a, "/debug/trace?seconds=1"), 0);
     ag_check(a.status >= 400); /* another trace runs */
-    text_free(&a.t);
+    free(a.text);
     ag_check_int(ag_trace_stop(), 0);
     fclose(out);
 }
 
 AG_TEST_RUN(who_goes_away_does_not_keep_the_trace) {
-    struct answer a = {.gone = true};
     ag_time start = ag_now();
-    ask(&a, "/debug/pprof/trace?seconds=100");
+    struct answer a = {.leaves_at = start - 1};
+    ask_within(&a, "/debug/pprof/trace?seconds=100");
     ag_check(ag_now() - start < 50 * AG_SEC);
-    text_free(&a.t);
+    free(a.text);
     ag_check_int(ag_trace_stop(), -ESRCH);
 }
 
