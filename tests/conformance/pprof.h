@@ -24,6 +24,12 @@ static inline void needs_go(void) {
         ag_skip("go tool pprof is not installed");
 }
 
+/* Skips where a thread can't have a timer of its own, which the CPU profile needs. */
+static inline void needs_thread_timers(void) {
+    if (ag_test_under("valgrind") || ag_test_under("qemu"))
+        ag_skip("timers of single threads");
+}
+
 /* A file that does not exist yet. */
 static inline char *new_path(void) {
     char *path = NULL;

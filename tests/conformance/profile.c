@@ -26,6 +26,14 @@ static KEPT void makes(ag_chan(int) c, ag_chan(int) d) {
     for (int i = 0; i < 47; i++)
         until_waits(ids[i]);
 }
+static void ends(ag_chan(int) c, ag_chan(int) d) {
+    ag_close(c);
+    for (int i = 0; i < 7; i++)
+        ag_recv(d, NULL);
+    eventually(ag_count() == 1);
+    ag_unref(c);
+    ag_unref(d);
+}
 static int count_of(const char *path, const char *function) {
     char *text = pprof(path, "-top");
     int n = (int)pprof_flat(text, function);
@@ -56,12 +64,7 @@ AG_TEST_RUN(goroutines_are_counted_by_where_they_stand) {
     ag_check(strstr(text, "waits_here") == NULL);
     free(text);
     forget(path);
-    ag_close(c);
-    for (int i = 0; i < 7; i++)
-        ag_recv(d, NULL);
-    eventually(ag_count() == 1);
-    ag_unref(c);
-    ag_unref(d);
+    ends(c, d);
 }
 
 static void waits_labelled(ag_chan(int) c, const char *customer) {
@@ -100,12 +103,7 @@ AG_TEST_RUN(goroutines_are_counted_by_where_they_were_made) {
     ag_check_int(pprof_cum(text, "makes"), 47);
     free(text);
     forget(path);
-    ag_close(c);
-    for (int i = 0; i < 7; i++)
-        ag_recv(d, NULL);
-    eventually(ag_count() == 1);
-    ag_unref(c);
-    ag_unref(d);
+    ends(c, d);
 }
 
 AG_TEST_RUN(who_waits_is_weighed_by_how_long) {

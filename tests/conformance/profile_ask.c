@@ -158,8 +158,7 @@ static void *asks_for_cpu(void *ret_text) {
 }
 AG_TEST_RUN(cpu_time_is_asked_for_by_one_at_a_time) {
     needs_go();
-    if (ag_test_under("valgrind") || ag_test_under("qemu"))
-        ag_skip("timers of single threads");
+    needs_thread_timers();
     ag_wg wg = AG_WG_INIT;
     char *text = NULL;
     pthread_t thread;
@@ -187,8 +186,7 @@ AG_TEST_RUN(cpu_time_is_asked_for_by_one_at_a_time) {
 }
 
 AG_TEST_RUN(a_client_that_leaves_ends_its_profile) {
-    if (ag_test_under("valgrind") || ag_test_under("qemu"))
-        ag_skip("timers of single threads");
+    needs_thread_timers();
     struct answer a = {.leaves_at = ag_now() + 100 * AG_MS};
     ag_time began = ag_now();
     ask_within(&a, "/debug/pprof/profile?seconds=1000");

@@ -12,11 +12,10 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-/* Valgrind has no timers for one thread. TSan keeps signals back until a thread makes a call. */
+/* TSan keeps signals back until a thread makes a call. */
 static void needs_cpu_profile(void) {
     needs_go();
-    if (ag_test_under("valgrind") || ag_test_under("qemu"))
-        ag_skip("timers of single threads");
+    needs_thread_timers();
 #if defined(__SANITIZE_THREAD__)
     ag_skip("signals that come at once");
 #endif
@@ -237,8 +236,7 @@ AG_TEST_RUN(a_signal_that_comes_at_once_does_interrupt) {
 /* --- Who may. --- */
 
 AG_TEST(one_profile_at_a_time) {
-    if (ag_test_under("valgrind") || ag_test_under("qemu"))
-        ag_skip("timers of single threads");
+    needs_thread_timers();
     ag_check_int(ag_profile_stop(), -ESRCH);
     ag_check_int(ag_profile_start(-1), -EINVAL);
     ag_check_int(ag_profile_start(1001), -EINVAL);
@@ -258,8 +256,7 @@ AG_TEST(a_program_with_its_own_handler_keeps_it) {
     ag_check(now.sa_handler == on_alarm);
 }
 AG_TEST(a_late_signal_does_no_harm) {
-    if (ag_test_under("valgrind") || ag_test_under("qemu"))
-        ag_skip("timers of single threads");
+    needs_thread_timers();
     ag_check_int(ag_profile_start(0), 0);
     raise(SIGPROF);
     ag_check_int(ag_profile_stop(), 0);
@@ -328,8 +325,7 @@ static void profiles(ag_wg *wg, _Atomic int64_t *taken) {
     ag_wg_done(wg);
 }
 AG_TEST_RUN(profiles_come_and_go_while_goroutines_switch) {
-    if (ag_test_under("valgrind") || ag_test_under("qemu"))
-        ag_skip("timers of single threads");
+    needs_thread_timers();
     ag_wg wg = AG_WG_INIT;
     _Atomic int64_t taken = 0;
     atomic_store(&go_on, true);
@@ -353,8 +349,7 @@ static int leaves_while_profiled(void *arg) {
     return 0;
 }
 AG_TEST(a_world_ends_while_it_is_profiled) {
-    if (ag_test_under("valgrind") || ag_test_under("qemu"))
-        ag_skip("timers of single threads");
+    needs_thread_timers();
     for (int i = 0; i < 3; i++) {
         ag_check_int(ag_run(leaves_while_profiled, NULL), 0);
         ag_check_int(ag_profile_stop(), 0);
