@@ -117,8 +117,18 @@ def ps_lists_a_program_with_its_goroutines():
     need(str(program.pid) not in [line.split()[0] for line in out.splitlines()], out)
 
 
+def named_threads(program):
+    names = [path.read_text() for path in Path(f"/proc/{program.pid}/task").glob("*/comm")]
+    return [name for name in names if name.startswith("aglet-")]
+
+
 def ps_tells_of_programs_without_a_socket():
     with Program(AGLET_NO_SOCKET="1") as program:
+        # By such a name it is known; the thread gives it to itself once it has begun.
+        end = time.monotonic() + LIMIT_S
+        while "aglet-monitor\n" not in named_threads(program):
+            need(time.monotonic() < end, f"threads: {named_threads(program)}")
+            time.sleep(0.01)
         _, out, _ = run("ps")
         need(re.search(rf"^ *{program.pid} +no socket ", out, re.M), out)
         refuses("dump", program.pid, words="AGLET_NO_SOCKET")
