@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* aglet/log.h: what a line looks like, that it arrives, and what happens when it can't. */
-#include "ag_test.h"
-#include <aglet.h>
+#include "metric_text.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -531,15 +529,11 @@ AG_TEST(the_child_of_a_fork_logs_its_own_lines_only) {
 }
 
 AG_TEST(lines_are_metrics) {
-    char *text = NULL;
-    size_t n;
     log_to_file(AG_LOG_TEXT, 0);
     ag_log_info("one");
     ag_log_error("two");
     ag_log_error("three");
-    FILE *out = open_memstream(&text, &n);
-    ag_check_int(ag_metrics_write(out, AG_METRICS_PROMETHEUS), 0);
-    fclose(out);
+    char *text = metrics(AG_METRICS_PROMETHEUS);
     ag_check_contains(text, "aglet_log_lines_total{level=\"info\"} 1\n");
     ag_check_contains(text, "aglet_log_lines_total{level=\"error\"} 2\n");
     ag_check_contains(text, "aglet_log_lines_dropped_total 0\n");

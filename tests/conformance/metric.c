@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* aglet/metric.h: what is counted is counted once, whoever counts, and read as it was counted. */
-#include "ag_test.h"
-#include <aglet.h>
+#include "metric_text.h"
+
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 static AG_COUNTER(hits, "test_hits_total", "Hits.");
@@ -26,27 +24,6 @@ static double seven(void) {
 }
 AG_GAUGE_FN(seven, "test_seven", "Always 7.");
 AG_COUNTER_FN(seven, "test_sevens_total", "Always 7, too.");
-
-/* All metrics as text; the caller frees it. */
-static char *metrics(int format) {
-    char *text = NULL;
-    size_t n;
-    FILE *out = open_memstream(&text, &n);
-    ag_check_int(ag_metrics_write(out, format), 0);
-    fclose(out);
-    return text;
-}
-
-/* The value behind `name{labels} `, as text; "" if there is no such sample. */
-static const char *value_of(const char *text, const char *sample) {
-    static _Thread_local char value[64];
-    size_t n = strlen(sample);
-    value[0] = 0;
-    for (const char *p = text; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL)
-        if (strncmp(p, sample, n) == 0 && p[n] == ' ')
-            snprintf(value, sizeof value, "%.*s", (int)strcspn(p + n + 1, "\n"), p + n + 1);
-    return value;
-}
 
 /* ---- Counting ------------------------------------------------------------------------------ */
 

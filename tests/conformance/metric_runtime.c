@@ -1,26 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* What the library says of itself and of the process: each number follows what the test does. */
-#include "ag_test.h"
-#include <aglet.h>
+#include "metric_text.h"
+
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 /* The value of a sample now; -1 if there is none. */
 static double metric(const char *sample) {
-    char *text = NULL;
-    size_t size, n = strlen(sample);
-    double value = -1;
-    FILE *out = open_memstream(&text, &size);
-    ag_check_int(ag_metrics_write(out, AG_METRICS_PROMETHEUS), 0);
-    fclose(out);
-    for (const char *p = text; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL)
-        if (strncmp(p, sample, n) == 0 && p[n] == ' ')
-            value = strtod(p + n + 1, NULL);
+    char *text = metrics(AG_METRICS_PROMETHEUS);
+    const char *value = value_of(text, sample);
     free(text);
-    return value;
+    return *value ? strtod(value, NULL) : -1;
 }
 
 /* Waits for a number that others bring about. */
