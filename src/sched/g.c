@@ -183,15 +183,6 @@ AG__NO_SANITIZE void ag__g_name(const ag__g *g, char ret_name[AG__NAME_BYTES]) {
     ret_name[AG__NAME_BYTES - 1] = 0;
 }
 
-bool ag__g_is_record(const void *g) {
-    for (struct slab *s = atomic_load_explicit(&slabs, memory_order_acquire); s; s = s->next) {
-        size_t at = (uintptr_t)g - (uintptr_t)s->records;
-        if (at < atomic_load_explicit(&s->used, AG__RLX) * sizeof(ag__g))
-            return at % sizeof(ag__g) == 0;
-    }
-    return false;
-}
-
 bool ag__g_slab(int i, uintptr_t *ret_lo, uintptr_t *ret_hi) {
     struct slab *s = atomic_load_explicit(&slabs, memory_order_acquire);
     for (; s && i > 0; i--)

@@ -184,8 +184,6 @@ void ag__g_each(bool (*visit)(ag__g *, void *), void *arg);
 /* Copies the name of any goroutine, "" if it has none, at any time. */
 enum { AG__NAME_BYTES = 32 };
 void ag__g_name(const ag__g *g, char ret_name[AG__NAME_BYTES]);
-/* Whether this address is that of a goroutine's record, used or not. */
-bool ag__g_is_record(const void *g);
 int64_t ag__g_created(void);
 /* The memory in which records and stacks are, piece by piece from i = 0 on: false: no more. */
 bool ag__g_slab(int i, uintptr_t *ret_lo, uintptr_t *ret_hi);
