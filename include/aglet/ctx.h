@@ -51,6 +51,9 @@ AG_API ag_ctx *ag_ctx_with_deadline(ag_ctx *parent, ag_time t);
 /** The same as ag_ctx_with_cancel; it also carries `value` for `key`, which is compared as a
  * pointer. Typed keys are below. Owns: the caller; both must live as long as the context. */
 AG_API ag_ctx *ag_ctx_with_value(ag_ctx *parent, const void *key, const void *value);
+/** ag_ctx_with_value of a copy of the n bytes at `data`, aligned for anything, which goes with the
+ * context: for what might be gone before the last goroutine that has got it. */
+AG_API ag_ctx *ag_ctx_with_copy(ag_ctx *parent, const void *key, const void *data, size_t n);
 
 /**
  * Ends `c` and all contexts below it with -ECANCELED, once; later calls do nothing, nor does one on
@@ -234,6 +237,12 @@ AG_API extern const struct ag_key_text ag_principal;
 /** What every log line says, a const char *const *: name, value, name, value … NULL. */
 AG_API extern const struct ag_key_fields ag_log_fields;
 
+/* How many references c has: more than the caller's own, and somebody else has it. */
+AG_API int ag__ctx_refs(ag_ctx *c);
+/* Makes c current, or NULL the background again, without a block and without a reference: for a
+ * goroutine that has no context and sees to it that c is given back, whatever way it is left. c has
+ * no deadline and no labels. */
+AG_API void ag__ctx_borrow(ag_ctx *c);
 /* ag__ctx_enter with the caller's reference. */
 AG_API void ag__ctx_take(struct ag__ctx_block *b, ag_ctx *c);
 

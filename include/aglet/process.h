@@ -11,7 +11,8 @@
  *     ag_process_output_free(&got);
  *
  * To wait for a child parks the goroutine, not the thread; signals go to that child and never to
- * another process that got its number. A child inherits three descriptors and no other, signals
+ * another process that got its number. A child inherits three descriptors, and those of `fds`,
+ * and no other; signals
  * that are ignored (not those that are caught), and the environment unless it is given one.
  *
  * An ag_process is reference counted and may be used from several goroutines and threads. When its
@@ -47,6 +48,8 @@ typedef struct ag_process_opts {
     const char *const *env;  /* NAME=value …, ended by NULL; NULL: that of this process */
     const char *dir;         /* where it begins; NULL: here. A relative path counts from there */
     int in, out, err;        /* AG_PROCESS_*, or a descriptor, which stays the caller's */
+    const int *fds;          /* further descriptors, which stay the caller's: its 3, 4, … */
+    int fd_count;            /* how many of these; at most 1000 */
     bool new_group;          /* it leads a process group of its own: Ctrl-C does not reach it */
     bool ends_with_context; /* the end of the current context ends it: SIGTERM, and SIGKILL if it is
                                there after `grace`; with new_group: to its group */
@@ -90,7 +93,8 @@ AG_API int ag_process_signal_group(ag_process *p, int sig);
 /** ag_process_signal of SIGKILL. */
 AG_API int ag_process_kill(ag_process *p);
 
-/** The child's number; it may mean another process once the child was waited for. */
+/** The child's number; it may mean another process once the child was waited for. NULL: the number
+ * of this process. */
 AG_API int ag_process_pid(const ag_process *p);
 
 /** This end of a pipe: write to `in`, read from `out` and `err`, by ag_fd_write and ag_fd_read

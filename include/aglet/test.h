@@ -40,9 +40,10 @@ AG__BEGIN
  *
  * Past `limit_ns` it is late: that, and a dump of all goroutines, is printed on stderr; then its
  * context is cancelled, and it gets one more second. Once it has ended, its goroutines must end,
- * too, within a second; those that don't leak, and are printed with their backtraces and the places
- * where they were created; then the test's context is cancelled. In a runtime of its own that goes
- * for all goroutines, whoever started them.
+ * too, within a second, and as long as one of them does not wait within 20 more; those that don't
+ * leak, and are printed with their backtraces and the places where they were created; then the
+ * test's context is cancelled. In a runtime of its own that goes for all goroutines, whoever
+ * started them.
  *
  * Waits: for the test, but not longer than said. Not ended by a context.
  * Returns: fn's result; 0 also after ag_goexit. AG_PANICKED after a panic, which is printed;
@@ -123,6 +124,8 @@ AG_API struct ag__group *ag__group_here(void);
 AG_API int64_t ag__group_live(struct ag__group *group);
 /* The numbers of members, NULL: of all goroutines but the caller; at most `max`. */
 AG_API size_t ag__group_ids(struct ag__group *group, int64_t *ret_ids, size_t max);
+/* Whether one of them is not waiting, and may be about to end. */
+AG_API bool ag__group_goes_on(struct ag__group *group);
 
 AG__END
 #endif

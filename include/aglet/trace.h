@@ -60,6 +60,17 @@ AG_API int ag_trace_snapshot(FILE *out);
 AG_API int ag_trace_snapshot_json(FILE *out);
 
 /**
+ * ag_trace_keep(fmt, ...): writes such a snapshot, in Go's format, to a new file in the folder that
+ * AGLET_RECORD_DIR names, and tells of it as a finding (aglet/debug.h) of the kind "kept", whose
+ * text is fmt: for what a program finds remarkable itself, such as a request that took too long.
+ * There are 16 names, aglet-1.trace ...; when all are taken nothing is written or told.
+ * Waits: for the disk, some milliseconds; the other goroutines go on.
+ * Returns: 0; -ENOENT if no folder is named, -ENOSPC if no file can be made there, -ENOMEM, -EIO.
+ * From: goroutine, any thread.
+ */
+AG_API int ag_trace_keep(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/**
  * ag_region(name): what this goroutine does from here to the end of the enclosing block, however
  * that ends, is shown under this name. Regions nest.
  * `name` is copied: 63 bytes of it, and of up to 4,096 different ones in the life of the process;

@@ -102,6 +102,20 @@ void ag__ctx_take(struct ag__ctx_block *b, ag_ctx *c) {
     ag__leave(m);
 }
 
+void ag__ctx_borrow(ag_ctx *c) {
+    ag__m *m = ag__enter();
+    ag__g *g = m->g;
+    ag__assert(!g->block && !g->until && (!c || (!g->ctx && !c->deadline && !c->labels)));
+    if (g->cancel)
+        ag__cancel_leave(g);
+    g->ctx = c;
+    if (c)
+        ag__cancel_join(&c->cancel, g);
+    else if (AG__UNLIKELY(atomic_load_explicit(&g->group, AG__RLX) != NULL))
+        g->bound = true;
+    ag__leave(m);
+}
+
 void ag__ctx_enter(struct ag__ctx_block *b, ag_ctx *c) {
     ag__ctx_take(b, c ? ag_ref(c) : &ag__ctx_nothing);
 }

@@ -23,6 +23,7 @@
 #include "ctx/ctx.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { BATCH = AG__SIZE(64, 2) };
 
@@ -161,6 +162,19 @@ ag_ctx *ag_ctx_with_value(ag_ctx *parent, const void *key, const void *value) {
     return c;
 }
 
+ag_ctx *ag_ctx_with_copy(ag_ctx *parent, const void *key, const void *data, size_t n) {
+    void *copy = malloc(n ? n : 1);
+    if (!copy)
+        return NULL;
+    memcpy(copy, data, n);
+    ag_ctx *c = ag_ctx_with_value(parent, key, copy);
+    if (c)
+        c->copy = copy;
+    else
+        free(copy);
+    return c;
+}
+
 /* --- The end. --- */
 
 struct ending {
@@ -260,6 +274,11 @@ void ag_ctx_cancel(ag_ctx *c) {
     ag_ctx_cancel_cause(c, 0);
 }
 
+int ag__ctx_refs(ag_ctx *c) {
+    /* Acquire: what others did with it before they dropped theirs. */
+    return atomic_load_explicit(&c->object.refs, memory_order_acquire);
+}
+
 /* --- Death. --- */
 
 /* Everything of c but its parent's reference, which is returned. */
@@ -279,6 +298,7 @@ static ag_ctx *take_apart(ag_ctx *c) {
         e.on_end(e.on_end_arg);
     ag_unref(c->done);
     ag__labels_unref(c->labels);
+    free(c->copy);
     free(c);
     return parent;
 }

@@ -29,6 +29,7 @@ struct ag_ctx {
     ag_ctx *parent;     /* Constant, with a reference; NULL: the background. */
     const void *key;    /* Constant; of a value. */
     void *value;        /* Constant. */
+    void *copy;         /* Constant: a value that goes with it; NULL: none. */
     ag__labels *labels; /* Constant after the birth, with a reference; NULL: none. */
     /* Constant: when it ends at the latest, the earliest of itself and those above; 0: never. */
     int64_t deadline;

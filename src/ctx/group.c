@@ -73,13 +73,23 @@ struct list {
     size_t count, max;
 };
 
+static bool is_member(const struct list *l, const ag__g *g, int state) {
+    bool wanted = !l->group || atomic_load_explicit(&g->group, AG__RLX) == l->group;
+    return wanted && g != l->self && state != AG__G_WISH && !(g->flags & AG__GF_LOST) && g->id > 0;
+}
+
 static bool add(ag__g *g, void *arg) {
     struct list *l = arg;
-    bool wanted = !l->group || atomic_load_explicit(&g->group, AG__RLX) == l->group;
-    int state = atomic_load_explicit(&g->state, AG__RLX);
-    if (wanted && g != l->self && state != AG__G_WISH && !(g->flags & AG__GF_LOST) && g->id > 0)
+    if (is_member(l, g, atomic_load_explicit(&g->state, AG__RLX)))
         l->ids[l->count++] = g->id;
     return l->count < l->max;
+}
+
+static bool count_ready(ag__g *g, void *arg) {
+    struct list *l = arg;
+    int state = atomic_load_explicit(&g->state, AG__RLX);
+    l->count += (state == AG__G_RUNNABLE || state == AG__G_RUNNING) && is_member(l, g, state);
+    return l->count == 0;
 }
 
 size_t ag__group_ids(struct ag__group *group, int64_t *ret_ids, size_t max) {
@@ -87,4 +97,10 @@ size_t ag__group_ids(struct ag__group *group, int64_t *ret_ids, size_t max) {
     if (max > 0)
         ag__g_each(add, &l);
     return l.count;
+}
+
+bool ag__group_goes_on(struct ag__group *group) {
+    struct list l = {group, ag__m_now()->g, NULL, 0, 0};
+    ag__g_each(count_ready, &l);
+    return l.count > 0;
 }

@@ -5,7 +5,7 @@
  *
  * The Unix socket is there from the beginning of a world to its end, without preparation: a program
  * is looked into when it is in trouble already. That costs a socket, a name and a sleeping thread,
- * some 20 us of ag_run. What was refused: opening it on a signal, which would kill programs that
+ * some 150 us of ag_run. What was refused: opening it on a signal, which would kill programs that
  * leave SIGQUIT alone; letting the poller watch it, which would make programs without descriptors
  * poll; opening it a little later, which makes the number of descriptors a matter of luck.
  *

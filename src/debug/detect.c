@@ -8,7 +8,8 @@
  * goroutine concerned having moved, is told, once. When nothing has run since the look before, and
  * that has been so twice, there is nothing to find: the thread sleeps until the monitor, which
  * wakes when anything runs, wakes it. A look costs time with the number of goroutines, so there is
- * a pause of SHARE times that after it.
+ * a pause of SHARE times that after it: CPU time of the thread, since a machine that is busy, or a
+ * hook that waits, costs nothing, and would blind it for a minute.
  *
  * ag_leaks and the profile goroutineleak look twice at once, from the caller's thread, and share
  * nothing with it.
@@ -168,14 +169,14 @@ static void detector_main(void) {
     atomic_store_explicit(&d.frames, ag__m_now()->frames, AG__RLX);
     uint64_t seen = ag__detect_activity();
     int64_t wait = d.interval_ns;
-    int quiet = 0;
+    int quiet = 0, self = ag__os_tid();
     for (pause_for(wait); !stops(); pause_for(wait)) {
         uint64_t now = ag__detect_activity();
         quiet = now == seen ? quiet + 1 : 0;
         seen = now;
-        int64_t begin = ag__os_now();
+        int64_t begin = ag__os_thread_cpu(self);
         round_of(&known);
-        int64_t rest = SHARE * (ag__os_now() - begin);
+        int64_t rest = SHARE * (ag__os_thread_cpu(self) - begin);
         wait = rest > d.interval_ns ? rest : d.interval_ns;
         if (quiet >= QUIET_ROUNDS) {
             sleep_until_woken(seen);

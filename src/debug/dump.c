@@ -116,6 +116,7 @@ static void on_quit(void) {
 
 static void world_begins(void) {
     ag__trace_world_begins();
+    ag__trace_crash_begin();
     ag__on_quit(on_quit);
     ag__ask_open();
     ag__detect_begin();

@@ -11,6 +11,7 @@
  *     function(...)
  *     \tfile:line +0x12
  *     created by function in goroutine 1 at file:line
+ *     what ran before: go tool trace last.trace
  *
  * It runs in a signal handler, on the alternate stack, perhaps in the midst of malloc or with a
  * broken heap: no stdio, no malloc, no lock. The text lies in static memory, since the stack may be
@@ -22,6 +23,7 @@
  * ends as the signal does.
  */
 #include "debug/dump_view.h"
+#include "debug/trace.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +109,17 @@ static void put_creation(ag__text *t, const ag__g *g, bool overflow) {
     ag__put(t, "\n");
 }
 
+static void put_record(ag__text *t) {
+    bool wrote = false;
+    const char *path = ag__trace_at_crash(&wrote);
+    if (!path)
+        return;
+    ag__put(t, wrote ? "\nwhat ran before: go tool trace " : "\naglet: could not write ");
+    ag__put(t, path);
+    ag__put(t, "\n");
+    flush(t);
+}
+
 static void report(const ag__os_fault *f, bool overflow) {
     ag__text t = {buffer, sizeof buffer, 0};
     ag__regs regs;
@@ -131,6 +144,7 @@ static void report(const ag__os_fault *f, bool overflow) {
         ag__put(&t, "Give it a larger stack: ag_go_with(&(ag_go_opts){ .stack_size = ... }, ...), "
                     "ag_config.stack_size or AGLET_STACK_SIZE.\n");
     flush(&t);
+    put_record(&t);
 }
 
 static bool ends_by_signal(void) {

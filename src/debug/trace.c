@@ -196,19 +196,6 @@ int ag_trace_snapshot_json(FILE *out) {
     return ag__trace_snapshot(ag__tell_json, out, INT64_MIN);
 }
 
-void ag__trace_at_end(void) {
-    const char *path = getenv("AGLET_RECORD_FILE");
-    if (!path || !*path)
-        return;
-    FILE *out = fopen(path, "we");
-    int r = out ? ag_trace_snapshot(out) : -EIO;
-    bool closed = out && fclose(out) == 0;
-    if (r == 0 && closed)
-        fprintf(stderr, "\nwhat ran before: go tool trace %s\n", path);
-    else
-        fprintf(stderr, "\naglet: could not write %s\n", path);
-}
-
 /* --- Regions and tasks. --- */
 
 static bool is_on(void) {

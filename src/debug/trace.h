@@ -52,11 +52,11 @@ enum {
     AG__TELL_GO_START,
     AG__TELL_GO_STOP,
     AG__TELL_GO_END,
-    AG__TELL_GO_READY, /* by who runs on tid */
-    AG__TELL_GO_BACK,  /* g, on tid, had lost p; runnable now */
-    AG__TELL_MARK,     /* an event of its own: STEAL, TIMERS, POLL, BEGIN, FINISH */
-    AG__TELL_REGION,   /* user events, of g, which runs on tid */
-    AG__TELL_REGION_END,
+    AG__TELL_GO_READY,   /* by who runs on tid */
+    AG__TELL_GO_BACK,    /* g, on tid, had lost p; runnable now */
+    AG__TELL_MARK,       /* an event of its own: STEAL, TIMERS, POLL, BEGIN, FINISH */
+    AG__TELL_REGION,     /* user events, of g, which runs on tid; a region is open[depth - 1] */
+    AG__TELL_REGION_END, /* it was open[depth] */
     AG__TELL_TASK,
     AG__TELL_TASK_END,
     AG__TELL_LOG
@@ -65,6 +65,11 @@ enum {
 enum { AG__GO_RUNNABLE, AG__GO_RUNNING, AG__GO_WAITING, AG__GO_OUT };
 enum { AG__REGIONS_MAX = 32 };
 
+typedef struct ag__trace_region {
+    uint64_t which; /* name | task << 32 */
+    int64_t since;
+} ag__trace_region;
+
 /* A goroutine, as far as the story knows it. */
 typedef struct ag__trace_go {
     int64_t id; /* 0: a free place in the table; -1: one that was used */
@@ -72,10 +77,10 @@ typedef struct ag__trace_go {
     int state;
     int tid; /* where it runs, or is out */
     int64_t since;
-    uint64_t seq;   /* the teller's */
-    uint64_t flow;  /* the teller's */
-    int depth;      /* of regions, which have names and tasks */
-    uint64_t *open; /* name | task << 32 */
+    uint64_t seq;  /* the teller's */
+    uint64_t flow; /* the teller's */
+    int depth;     /* of regions, which have names and tasks */
+    ag__trace_region *open;
     uint32_t steps; /* of those in turn */
     int reason;     /* why it stopped last */
     uint64_t object;
@@ -165,10 +170,13 @@ int ag__trace_snapshot(ag__teller *(*teller)(FILE *), FILE *out, int64_t since);
 
 /* --- For others. --- */
 
-/* Writes what the recorder has to the file that AGLET_RECORD_FILE names, if it names one: at the
- * end of the process, or when a detector has found something; the last one stays. It allocates, so
- * not in a signal handler. */
+/* trace_end.c. Writes what the recorder has to the file that AGLET_RECORD_FILE names, if it names
+ * one: at the end of the process. It allocates, so not in a signal handler. */
 void ag__trace_at_end(void);
+/* The same for a signal handler; the world has said begin. Returns: the file's path, NULL if none
+ * is asked for. */
+void ag__trace_crash_begin(void);
+const char *ag__trace_at_crash(bool *ret_wrote);
 /* trace_keep.c. Writes it to a new file in the folder that AGLET_RECORD_DIR names, if it names one
  * and there is room in it, and adds to the finding r where it is. */
 struct ag__report;

@@ -256,7 +256,7 @@ static void finish_gos(struct json *j, int64_t when) {
         if (g->id <= 0)
             continue;
         while (g->depth > 0) {
-            uint64_t top = g->open[--g->depth];
+            uint64_t top = g->open[--g->depth].which;
             begin(j, "E", ag__name_text((uint32_t)top), LANE_GOS, g->id, when);
             fprintf(j->teller.out, ",\"cat\":\"region\"}");
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace_keep.c - files of what ran before a finding of the detector or a stall.
+ * trace_keep.c - files of what ran before a finding of the detector, a stall, or what the program
+ * itself finds remarkable.
  *
  * AGLET_RECORD_DIR names the folder. The files are aglet-1.trace … aglet-16.trace; the first name
  * that is free is taken, so a folder never has more, whoever writes there and how often: who has
@@ -9,6 +10,8 @@
  */
 #include "debug/trace.h"
 #include "lang/report.h"
+#include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 enum { FILES = 16, PATH = 1024 };
@@ -25,15 +28,48 @@ static FILE *create(const char *folder, char ret_path[PATH]) {
     return NULL;
 }
 
-void ag__trace_keep(ag__report *r) {
+/* Returns: 0 and the path of a whole file, -ENOENT where none is asked for, -ENOSPC when all names
+ * are taken or the folder can't be written to, an error of ag_trace_snapshot. */
+static int keep(char ret_path[PATH]) {
     const char *folder = getenv("AGLET_RECORD_DIR");
-    char path[PATH];
-    FILE *out = folder && *folder ? create(folder, path) : NULL;
+    if (!folder || !*folder)
+        return -ENOENT;
+    FILE *out = create(folder, ret_path);
     if (!out)
-        return;
-    bool whole = ag_trace_snapshot(out) == 0;
-    if (fclose(out) == 0 && whole)
+        return -ENOSPC;
+    int r = ag_trace_snapshot(out);
+    if (fclose(out) != 0 && r == 0)
+        r = -EIO;
+    if (r != 0)
+        remove(ret_path);
+    return r;
+}
+
+void ag__trace_keep(ag__report *r) {
+    char path[PATH];
+    if (keep(path) == 0)
         ag__report_detail(r, "    what ran before: go tool trace %s\n", path);
-    else
-        remove(path);
+}
+
+static ag__who who_asks(void) {
+    ag__m *m = ag__enter();
+    ag__who who = ag__who_of(m->g);
+    ag__leave(m);
+    return who;
+}
+
+int ag_trace_keep(const char *fmt, ...) {
+    char path[PATH];
+    int r = keep(path);
+    ag__report *report = r == 0 ? ag__report_new("kept") : NULL;
+    if (!report)
+        return r;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(report->text, sizeof report->text, fmt, args);
+    va_end(args);
+    ag__report_goroutine(report, who_asks());
+    ag__report_detail(report, "    what ran before: go tool trace %s\n", path);
+    ag__report_send(report);
+    return 0;
 }

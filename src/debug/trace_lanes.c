@@ -8,18 +8,21 @@
  *      [0, processor, from, length, 0, -steps, word],         others in turn, nobody knows who
  *      [1, processor, when, word, number, goroutine],         a mark
  *      [2, thread, from, length, goroutine, site, word],      it ran on without a processor
+ *      [3, depth, from, length, goroutine, task, name],       it was in a region of the program
  *      ...],
- *      "base": T, "now": T, "cut": false, "sites": [["worker", "a.c", 12], ...], "words": [...]}
+ *      "base": T, "now": T, "cut": false, "sites": [["worker", "a.c", 12], ...], "words": [...],
+ *      "names": [...]}
  *
- * Times are nanoseconds since `base`, which is a time of the clock of /debug/stats. A word of -1:
- * it goes on. Of what ended before `since` nothing is told, and after EVENTS_MAX it is cut.
+ * Times are nanoseconds since `base`, which is a time of the clock of /debug/stats. A word of -1,
+ * or a depth of -1 less the depth: it goes on. Of what ended before `since` nothing is told, and
+ * after EVENTS_MAX it is cut.
  */
 #include "debug/json.h"
 #include "debug/trace.h"
 #include <stdlib.h>
 
 enum { EVENTS_MAX = 200000, WORDS_MAX = 256 };
-enum { RAN, MARK, RAN_OUTSIDE };
+enum { RAN, MARK, RAN_OUTSIDE, REGION };
 enum { GOES_ON = -1 };
 
 struct lanes {
@@ -31,6 +34,9 @@ struct lanes {
     int site_count, site_room, last_site;
     const char *words[WORDS_MAX]; /* constants */
     int word_count;
+    uint16_t name_of[AG__NAME_MAX + 1]; /* by the name's own number: which of names it is, from 1 */
+    uint32_t names[AG__NAME_MAX + 1];   /* of regions */
+    int name_count;
 };
 
 /* The number of a site; 0 is no site. */
@@ -65,6 +71,14 @@ static int word_of(struct lanes *l, const char *word) {
     if (i == l->word_count && l->word_count < WORDS_MAX)
         l->words[l->word_count++] = word;
     return i < WORDS_MAX ? i : 0;
+}
+
+static int name_of(struct lanes *l, uint32_t name) {
+    if (!l->name_of[name]) {
+        l->names[l->name_count++] = name;
+        l->name_of[name] = (uint16_t)l->name_count;
+    }
+    return l->name_of[name] - 1;
 }
 
 /* Whether something that ended then is told of. */
@@ -118,6 +132,15 @@ static void ran_outside(struct lanes *l, const ag__tell *s, int word) {
             (long long)(until - t->out_since), (long long)s->g->id, site_of(l, s->g->site), word);
 }
 
+static void region(struct lanes *l, const ag__trace_go *g, int depth, int64_t until, bool goes_on) {
+    const ag__trace_region *r = &g->open[depth];
+    if (!is_wanted(l, until))
+        return;
+    int name = name_of(l, (uint32_t)r->which);
+    fprintf(begin(l, REGION, goes_on ? -1 - depth : depth, r->since), ",%lld,%lld,%u,%d]",
+            (long long)(until - r->since), (long long)g->id, (unsigned)(r->which >> 32), name);
+}
+
 static void step(ag__teller *t, const ag__tell *s) {
     struct lanes *l = (struct lanes *)t;
     switch (s->kind) {
@@ -129,9 +152,14 @@ static void step(ag__teller *t, const ag__tell *s) {
         return;
     case AG__TELL_GO_END:
         ran(l, s, word_of(l, "end"));
+        for (int depth = 0; depth < s->g->depth; depth++)
+            region(l, s->g, depth, s->when, false);
         return;
     case AG__TELL_GO_BACK:
         ran_outside(l, s, word_of(l, "back"));
+        return;
+    case AG__TELL_REGION_END:
+        region(l, s->g, s->g->depth, s->when, false);
         return;
     case AG__TELL_MARK:
         mark(l, s, ag__event_name(s->detail), s->detail == AG__EV_STEAL ? (int64_t)s->x : s->n);
@@ -154,6 +182,9 @@ static void finish(struct lanes *l, int64_t when) {
         else if (s.g)
             ran(l, &s, GOES_ON);
     }
+    for (size_t i = 0; story->gos && i < story->go_room; i++)
+        for (int depth = 0; story->gos[i].id > 0 && depth < story->gos[i].depth; depth++)
+            region(l, &story->gos[i], depth, when, true);
 }
 
 static void stop(ag__teller *t, int64_t when) {
@@ -174,6 +205,11 @@ static void stop(ag__teller *t, int64_t when) {
     for (int i = 0; i < l->word_count; i++) {
         fputs(i ? "," : "", out);
         ag__json_text(out, l->words[i]);
+    }
+    fputs("],\"names\":[", out);
+    for (int i = 0; i < l->name_count; i++) {
+        fputs(i ? "," : "", out);
+        ag__json_text(out, ag__name_text(l->names[i]));
     }
     fputs("]}\n", out);
     free(l->sites);

@@ -514,12 +514,12 @@ static void on_back(ag__story *s, ag__trace_thread *t, const ag__event *e) {
 /* Regions end in the order in which they began, whatever was lost. */
 static bool close_regions(ag__story *s, ag__trace_thread *t, ag__trace_go *g, uint64_t which) {
     int at = g->depth;
-    while (at > 0 && g->open[at - 1] != which)
+    while (at > 0 && g->open[at - 1].which != which)
         at--;
     if (at == 0)
         return false;
     while (g->depth >= at) {
-        uint64_t top = g->open[--g->depth];
+        uint64_t top = g->open[--g->depth].which;
         tell(s, (ag__tell){AG__TELL_REGION_END, .p = t->p, .thread = t, .g = g, .x = (uint32_t)top,
                            .n = (uint32_t)(top >> 32)});
     }
@@ -540,7 +540,7 @@ static void on_user(ag__story *s, ag__trace_thread *t, const ag__event *e) {
             s->failed = true;
         if (!g->open || g->depth == AG__REGIONS_MAX)
             return;
-        g->open[g->depth++] = which;
+        g->open[g->depth++] = (ag__trace_region){which, s->last};
     }
     int kind = e->kind == AG__EV_REGION     ? AG__TELL_REGION
                : e->kind == AG__EV_TASK     ? AG__TELL_TASK

@@ -96,7 +96,8 @@ AG__COLD int ag__gate_lock_slow(ag__gate *x, int mode) {
         ag__lock_release(&x->lock);
         ag__leave(m);
     }
-    return r;
+    /* Set with both turns, so whoever has one sees it. */
+    return r == 0 && atomic_load_explicit(&x->word, AG__RLX) & AG__GATE_MARKED ? 1 : r;
 }
 
 AG__COLD void ag__gate_pass_on(ag__gate *x, int mode) {

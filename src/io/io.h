@@ -17,6 +17,7 @@
  *     bit 0        closed: nobody gets in any more
  *     bits 1, 2    somebody reads, somebody writes
  *     bits 3, 4    others wait for that
+ *     bit 5        marked: who gets in by ag__gate_lock is told, in the slow way
  *     bits 8 …     how many are inside, the readers, writers and a closer included
  *
  * Who leaves last after the close releases the descriptor: its number can't be used again while
@@ -31,17 +32,19 @@ typedef struct ag__gate {
 #define AG__GATE_CLOSED ((uint64_t)1)
 #define AG__GATE_BUSY(mode) ((uint64_t)2 << (mode))
 #define AG__GATE_WAITED(mode) ((uint64_t)8 << (mode))
+#define AG__GATE_MARKED ((uint64_t)32)
 #define AG__GATE_ONE ((uint64_t)256)
 
 int ag__gate_lock_slow(ag__gate *x, int mode);
 void ag__gate_pass_on(ag__gate *x, int mode);
 
-/* Gets in as the reader (AG__READ) or the writer. 0, or -ECANCELED when closed. */
+/* Gets in as the reader (AG__READ) or the writer. 0, or 1 if the gate is marked; -ECANCELED when
+ * closed. */
 static inline int ag__gate_lock(ag__gate *x, int mode) {
     uint64_t word = atomic_load_explicit(&x->word, AG__RLX);
     uint64_t to = (word | AG__GATE_BUSY(mode)) + AG__GATE_ONE;
     /* Acquire. Partner: the release of ag__gate_unlock. */
-    if (AG__UNLIKELY(word & (AG__GATE_CLOSED | AG__GATE_BUSY(mode))) ||
+    if (AG__UNLIKELY(word & (AG__GATE_CLOSED | AG__GATE_MARKED | AG__GATE_BUSY(mode))) ||
         AG__UNLIKELY(!atomic_compare_exchange_strong_explicit(&x->word, &word, to,
                                                               memory_order_acquire, AG__RLX)))
         return ag__gate_lock_slow(x, mode);
@@ -66,7 +69,8 @@ static inline bool ag__gate_unlock(ag__gate *x, int mode) {
     return ag__gate_was_last(x, before, less);
 }
 
-/* Like ag__gate_lock, without waiting: -EBUSY when somebody is inside in this mode. */
+/* Like ag__gate_lock, without waiting and without telling of the mark: -EBUSY when somebody is
+ * inside in this mode. */
 int ag__gate_try_lock(ag__gate *x, int mode);
 
 /* Gets in without a turn. 0, or -ECANCELED. */

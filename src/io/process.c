@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETRY_NS = 10000000 };
+enum { RETRY_NS = 10000000, FDS_MAX = 1000 };
 #define GRACE_NS (5 * AG_SEC)
 #define EVER_NS (365 * 24 * 60 * AG_MIN)
 
@@ -144,7 +144,7 @@ int ag_process_kill(ag_process *p) {
 }
 
 int ag_process_pid(const ag_process *p) {
-    return p->pid;
+    return p ? p->pid : ag__os_pid();
 }
 
 /* --- Ending with the context. --- */
@@ -260,6 +260,28 @@ static int choose(ag_process *p, int i, int what, ag__proc_start *s, int *ret_ow
     return r < 0 ? r : 0;
 }
 
+/* Further descriptors, under numbers that are none of the child's. *ret_more: to be closed and
+ * freed. */
+static int choose_more(const ag_process_opts *o, ag__proc_start *s, int **ret_more) {
+    *ret_more = NULL;
+    if (o->fd_count == 0)
+        return 0;
+    if (o->fd_count < 0 || o->fd_count > FDS_MAX || !o->fds)
+        return -EINVAL;
+    int *more = malloc((size_t)o->fd_count * sizeof *more);
+    if (!more)
+        return -ENOMEM;
+    *ret_more = more;
+    s->more = more;
+    while (s->more_count < o->fd_count) {
+        int fd = ag__file_dup_from(o->fds[s->more_count], 3 + o->fd_count);
+        if (fd < 0)
+            return fd;
+        more[s->more_count++] = fd;
+    }
+    return 0;
+}
+
 static int start_it(ag_process *p, const ag_process_opts *o) {
     ag__proc_start s = {.file = o->path ? o->path : o->argv[0],
                         .argv = o->argv,
@@ -267,7 +289,7 @@ static int start_it(ag_process *p, const ag_process_opts *o) {
                         .dir = o->dir,
                         .new_group = o->new_group};
     const int what[3] = {o->in, o->out, o->err};
-    int own[3] = {-1, -1, -1}, r = 0;
+    int own[3] = {-1, -1, -1}, *more, r = choose_more(o, &s, &more);
     for (int i = 0; i < 3 && r == 0; i++)
         r = choose(p, i, what[i], &s, &own[i]);
     if (r == 0)
@@ -275,6 +297,9 @@ static int start_it(ag_process *p, const ag_process_opts *o) {
     for (int i = 0; i < 3; i++)
         if (own[i] >= 0)
             ag__file_close(own[i]);
+    for (int i = 0; i < s.more_count; i++)
+        ag__file_close(more[i]);
+    free(more);
     return r;
 }
 

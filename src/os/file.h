@@ -31,8 +31,11 @@ int ag__file_close(int fd);
 /* Opens it for appending, close-on-exec; makes it if it is not there. */
 int ag__file_append(const char *path);
 int ag__file_set_nonblocking(int fd);
-/* A second number for the same open file, close-on-exec. */
+int ag__file_set_close_on_exec(int fd);
+/* A second number for the same open file, close-on-exec, above 2. */
 int ag__file_dup(int fd);
+/* The same, `least` or above. */
+int ag__file_dup_from(int fd, int least);
 
 int ag__file_pipe(int ret_ends[2]); /* non-blocking, close-on-exec */
 

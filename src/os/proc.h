@@ -13,10 +13,12 @@ typedef struct ag__proc_start {
     const char *const *env; /* NULL: ours */
     const char *dir;        /* NULL: ours */
     int fds[3];             /* the child's 0, 1 and 2: -1 ours, the same number, or above 2 */
+    const int *more;        /* its 3 and above; each 3 + more_count or above here */
+    int more_count;
     bool new_group;
 } ag__proc_start;
 
-/* Starts it with no other descriptors than these three. Blocks until it runs the file. */
+/* Starts it with no other descriptors than these. Blocks until it runs the file. */
 int ag__proc_spawn(const ag__proc_start *start, int *ret_pid);
 
 /* A descriptor that is readable once the child has ended. -ENOSYS where there are none. */

@@ -67,11 +67,18 @@ int ag__sock_remote(int fd, ag__addr *ret_addr);
 ssize_t ag__sock_recv(int fd, void *buf, size_t n);
 /* 1: something to read, 0: the end, a negative errno: -EAGAIN when it would wait. */
 int ag__sock_peek(int fd);
+/* Reads and leaves it there. Returns: bytes, 0 at the end, -EAGAIN … */
+ssize_t ag__sock_look(int fd, void *buf, size_t n);
 ssize_t ag__sock_send(int fd, const void *buf, size_t n);
 ssize_t ag__sock_sendv(int fd, const struct iovec *iov, int count);
 
 int ag__sock_no_delay(int fd);
+/* Closing it drops what was not sent, and resets. */
+int ag__sock_drop_unsent(int fd);
 int ag__sock_reuse_addr(int fd);
+int ag__sock_reuse_port(int fd);
+/* Whether it is a listening one: 0 or 1. */
+int ag__sock_listens(int fd);
 int ag__sock_only_ip6(int fd, bool only);
 /* `tcp`: a short read means that nothing is left to read. */
 int ag__sock_type(int fd, bool *ret_stream, bool *ret_tcp);

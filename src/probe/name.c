@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES = AG__SIZE(4096, 8), NAME_BYTES = 64, SLOTS = 2 * NAMES };
+enum { NAMES = AG__NAMES, NAME_BYTES = 64, SLOTS = AG__NAME_MAX };
 
 static ag__lock name_lock;
 static char *_Atomic names[SLOTS]; /* Written under name_lock; read without. */

@@ -93,7 +93,8 @@ void ag__probe_wait(int64_t ns);
 void ag__probe_nudge(void); /* ends such a sleep */
 
 /* --- Names of regions and tasks: kept for the life of the process, up to a number. --- */
-uint32_t ag__name(const char *text);      /* 0: too many */
+enum { AG__NAMES = AG__SIZE(4096, 8), AG__NAME_MAX = 2 * AG__NAMES };
+uint32_t ag__name(const char *text);      /* up to AG__NAME_MAX; 0: too many */
 const char *ag__name_text(uint32_t name); /* "?" for 0 */
 
 const char *ag__event_name(int kind);

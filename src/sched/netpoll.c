@@ -46,6 +46,9 @@ struct ag__pd {
     _Atomic uint32_t world;      /* Written under pool_lock: where it is registered, 0: nowhere. */
     _Atomic bool ended;          /* Atomic; only grows while open. */
     int fd;                      /* Constant while open. */
+    ag__lock end_lock;           /* Guards the next two; the descriptor stays open under it. */
+    const ag__pd_end *end;       /* Who wants to know of the end. */
+    void *_Atomic end_arg;       /* Written under end_lock; NULL: nobody. */
     _Atomic(ag__pd_fn) fn;       /* Constant while open. Of a watched record. */
     union {
         void *arg;    /* Constant while open. */
@@ -95,6 +98,7 @@ static ag__pd *pd_alloc(int fd) {
     atomic_store_explicit(&pd->ended, false, AG__RLX);
     atomic_store_explicit(&pd->world, 0, AG__RLX);
     atomic_store_explicit(&pd->fn, NULL, AG__RLX);
+    atomic_store_explicit(&pd->end_arg, NULL, AG__RLX);
     pd->arg = NULL;
     return pd;
 }
@@ -157,7 +161,7 @@ static void wake(ag__m *m, uintptr_t who) {
     ag__g *g = (ag__g *)(who & ~WISH);
     atomic_fetch_sub_explicit(&ag__s.poll_waiters, 1, AG__RLX);
     if (who & WISH)
-        ag__g_start(m, g);
+        ag__g_start_in_turn(m, g);
     else
         ag__ready(m, g);
 }
@@ -391,6 +395,40 @@ void ag__pd_close(ag__pd *pd) {
     ag__leave(m);
 }
 
+/* --- The end. --- */
+
+/* Lock held. Takes the one out who wants to know, if it is time to tell. */
+static void *take_end(ag__pd *pd, bool before) {
+    void *arg = atomic_load_explicit(&pd->end_arg, AG__RLX);
+    if (!arg || !pd->end->is_over(pd->fd, before))
+        return NULL;
+    atomic_store_explicit(&pd->end_arg, NULL, AG__RLX);
+    return arg;
+}
+
+static AG__COLD void tell_end(ag__m *m, ag__pd *pd, bool before) {
+    ag__lock_acquire(&pd->end_lock);
+    const ag__pd_end *end = pd->end;
+    void *arg = take_end(pd, before);
+    ag__lock_release(&pd->end_lock);
+    if (arg)
+        end->over(m, arg);
+}
+
+void *ag__pd_on_end(ag__pd *pd, const ag__pd_end *end, void *arg) {
+    ag__m *m = ag__enter();
+    ag__lock_acquire(&pd->end_lock);
+    void *was = atomic_load_explicit(&pd->end_arg, AG__RLX);
+    pd->end = end;
+    /* Sequential with `ended`: the poller sets that, then looks here. */
+    atomic_store(&pd->end_arg, arg);
+    ag__lock_release(&pd->end_lock);
+    if (arg && atomic_load(&pd->ended))
+        tell_end(m, pd, true);
+    ag__leave(m);
+    return was;
+}
+
 /* --- Watched records. --- */
 
 int ag__pd_open_watch(int fd, ag__pd_fn fn, void *arg, bool readable, bool writable,
@@ -447,8 +485,11 @@ void ag__netpoll_deliver(ag__m *m, const ag__poll_event *events, int count) {
             continue;
         }
         /* Before READY: a reader that sees that sees this. */
-        if (events[i].ended)
-            atomic_store_explicit(&pd->ended, true, AG__RLX);
+        if (events[i].ended) {
+            atomic_store(&pd->ended, true);
+            if (atomic_load(&pd->end_arg))
+                tell_end(m, pd, false);
+        }
         if (events[i].readable)
             event(m, pd, AG__READ);
         if (events[i].writable)

@@ -34,7 +34,7 @@ enum {
     AG__GF_FOREIGN = 1,
     AG__GF_LOCKED = 2,
     AG__GF_CUSTOM = 4,
-    AG__GF_LAZY = 8,
+    AG__GF_LAZY = 8, /* runs after those that were queued before it */
     AG__GF_LOST = 16,
     AG__GF_WATCHED = 32, /* alone on its stack, which will be measured */
     AG__GF_CHILD = 64,   /* of a scope or a job: `nest` is valid */

@@ -88,7 +88,8 @@ static inline void ag__rq_youngest_come_near(ag__p *p, uint32_t tail) {
  * Owner section open. `next` first, but not for ever while others queue. Then the youngest, as long
  * as it was never run: it is warm in the cache, takes over the stack of who ends, and running it
  * to its end keeps the number of goroutines that are half done, and so of stacks, small. Every
- * few times, and when the youngest is one that goes on, the oldest: nobody is left behind.
+ * few times, and when the youngest is one that goes on, or a lazy one, which is to run after those
+ * before it, the oldest: nobody is left behind.
  */
 static inline ag__g *ag__rq_pop(ag__p *p) {
     enum { NEXT_RUNS_MAX = 64, YOUNGEST_MAX = AG__SIZE(16, 2) };
@@ -103,7 +104,7 @@ static inline ag__g *ag__rq_pop(ag__p *p) {
     if (head == tail)
         return NULL;
     g = atomic_load_explicit(&p->ring[(tail - 1) % AG__RING], AG__RLX);
-    if (!g->stack_lo && ++p->youngest_runs < YOUNGEST_MAX) {
+    if (!g->stack_lo && !(g->flags & AG__GF_LAZY) && ++p->youngest_runs < YOUNGEST_MAX) {
         atomic_store_explicit(&p->tail, tail - 1, AG__RLX);
         if (tail % AG__NEAR == 0 && tail - head > AG__NEAR)
             ag__rq_youngest_come_near(p, tail - 1);

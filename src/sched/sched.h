@@ -161,6 +161,8 @@ int ag__end_of(ag__g *g);
 ag__g *ag__g_new(ag__m *m, const struct ag__site *site, ag__fn fn, const intptr_t args[6]);
 /* Starts a record of ag__g_new: counts it and puts it at the end of this P's queue. */
 void ag__g_start(ag__m *m, ag__g *g);
+/* As ag__g_start, for one of several that something outside makes ready: they run in this order. */
+void ag__g_start_in_turn(ag__m *m, ag__g *g);
 void ag__g_discard(ag__m *m, ag__g *g);
 
 /* Starts fn(args); end_fn(end_arg) runs in the goroutine when it ends, whatever way. */
@@ -246,6 +248,16 @@ void ag__pd_peek(const ag__pd *pd, const ag__g *g, int *ret_fd, int *ret_mode,
                  int64_t *ret_deadline);
 /* A deadline for waits in this mode, also one that goes on; 0: none. */
 void ag__pd_set_deadline(ag__pd *pd, int mode, int64_t when);
+/* Who wants to know that the peer has gone: each event that tells of an end or an error asks
+ * is_over(fd, false), under a lock; and so does the call itself, is_over(fd, true), if there was
+ * one before it. The first time that says so takes `arg` out and calls over(m, arg), inside the
+ * runtime, perhaps without a P. Replaces what was there. Returns: what was there, or NULL.
+ * An arg of NULL only takes back. Between ag__pd_open and ag__pd_free. */
+typedef struct ag__pd_end {
+    bool (*is_over)(int fd, bool before);
+    void (*over)(ag__m *m, void *arg);
+} ag__pd_end;
+void *ag__pd_on_end(ag__pd *pd, const ag__pd_end *end, void *arg);
 
 /* A record whose events go to fn(m, arg, readable, writable), inside the runtime; a late one may
  * come after the close, so what `arg` points to must not be freed. Inside a world only. */

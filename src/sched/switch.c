@@ -335,14 +335,14 @@ void ag__ready(ag__m *m, ag__g *g) {
         ready(p, g);
 }
 
-static AG__ALWAYS_INLINE void start(ag__p *p, ag__g *g) {
+static AG__ALWAYS_INLINE void start(ag__p *p, ag__g *g, bool may_be_next) {
     atomic_store_explicit(&p->created, atomic_load_explicit(&p->created, AG__RLX) + 1, AG__RLX);
     atomic_store_explicit(&g->state, AG__G_RUNNABLE, AG__RLX);
     uint32_t credit = atomic_load_explicit(&p->credit, AG__RLX);
     if (AG__UNLIKELY(credit))
         ag__sample_begin(p, g, AG__WAIT_NONE);
     ag__rq_open(p);
-    bool into_next = !atomic_load_explicit(&p->next, AG__RLX) && !(g->flags & AG__GF_LAZY);
+    bool into_next = may_be_next && !atomic_load_explicit(&p->next, AG__RLX);
     if (into_next)
         atomic_store_explicit(&p->next, g, AG__RLX);
     else
@@ -359,20 +359,29 @@ static AG__COLD void start_slow(ag__g *g) {
     ready_slow(g, ag__note_create);
 }
 
-static AG__COLD void start_traced(ag__m *m, ag__g *g) {
+static AG__COLD void start_traced(ag__m *m, ag__g *g, bool may_be_next) {
     ag__note_create(m, g);
-    start(m->p, g);
+    start(m->p, g, may_be_next);
 }
 
-void ag__g_start(ag__m *m, ag__g *g) {
+static AG__ALWAYS_INLINE void start_any(ag__m *m, ag__g *g, bool may_be_next) {
     ag__p *p = m->p;
     AG__HB_RELEASE(g);
     if (AG__UNLIKELY(!p))
         start_slow(g);
     else if (is_traced(p))
-        start_traced(m, g);
+        start_traced(m, g, may_be_next);
     else
-        start(p, g);
+        start(p, g, may_be_next);
+}
+
+void ag__g_start(ag__m *m, ag__g *g) {
+    start_any(m, g, !(g->flags & AG__GF_LAZY));
+}
+
+void ag__g_start_in_turn(ag__m *m, ag__g *g) {
+    g->flags |= AG__GF_LAZY;
+    start_any(m, g, true);
 }
 
 void ag_yield(void) {

@@ -3,13 +3,17 @@
 // flight recorder. Each answer has the whole of the time since it was asked for, so that takes the
 // place of what was known of it. Times are nanoseconds of the program's clock.
 //
-// A slice: {from, to, id, name, file, steps, end, open}; a mark: {at, word, number, id}.
+// A slice: {from, to, id, name, file, steps, end, open}; a mark: {at, word, number, id}. Regions of
+// the program are slices, too, {from, to, id, name, task, open}, in rows in which none covers
+// another; those for which there is no row are counted.
 "use strict";
 
 aglet.Lanes = class {
   constructor() {
     this.procs = new Map();   // number -> slices, in the order of their ends
     this.threads = new Map();
+    this.regions = Array.from({ length: aglet.Lanes.REGION_ROWS }, () => []);
+    this.rowless = 0;
     this.marks = [];
     this.first = Infinity;
     this.now = 0;
@@ -18,14 +22,21 @@ aglet.Lanes = class {
 
   static KEPT_NS = 120e9;
   static KEPT = 400000;
+  static REGION_ROWS = 12;
 
   add(answer, since) {
     for (const lanes of [this.procs, this.threads])
       for (const [key, slices] of lanes)
         lanes.set(key, slices.filter((one) => !one.open && one.to < since));
     this.marks = this.marks.filter((one) => one.at < since);
-    const { base, sites, words } = answer;
+    const { base, sites, words, names } = answer;
+    const found = [];
     for (const [kind, lane, from, b, c, d, e] of answer.lanes) {
+      if (kind === 3) {
+        found.push({ from: base + from, to: base + from + b, id: c, task: d, name: names[e],
+          open: lane < 0 });
+        continue;
+      }
       if (kind === 1) {
         this.marks.push({ at: base + from, lane, word: words[b], number: c, id: d });
         this.first = Math.min(this.first, base + from);
@@ -40,14 +51,47 @@ aglet.Lanes = class {
         end: e < 0 ? "" : words[e], open: e < 0 });
       this.first = Math.min(this.first, base + from);
     }
+    this.addRegions(found, since);
     this.now = Math.max(this.now, answer.now);
     this.cut = answer.cut;
     this.forget();
   }
 
+  // Each to the first row with room. Who has a row keeps it.
+  addRegions(found, since) {
+    const before = new Map();
+    this.regions = this.regions.map((row, i) => row.filter((one) => {
+      const stays = !one.open && one.to < since;
+      if (!stays) before.set(`${one.id} ${one.from} ${one.name}`, i);
+      return stays;
+    }));
+    this.rowless = 0;
+    const isFree = (row, one) => {
+      for (let i = row.length - 1; i >= 0 && (row[i].open || row[i].to > one.from); i--)
+        if (row[i].open || row[i].from < one.to) return false;
+      return true;
+    };
+    const place = (one, row) => {
+      row.push(one);
+      row.sort((a, b) => a.to - b.to);
+      this.first = Math.min(this.first, one.from);
+    };
+    const fresh = found.filter((one) => {
+      const row = before.get(`${one.id} ${one.from} ${one.name}`);
+      if (row !== undefined) place(one, this.regions[row]);
+      return row === undefined;
+    });
+    for (const one of fresh.sort((a, b) => a.from - b.from || b.to - a.to)) {
+      const row = this.regions.find((slices) => isFree(slices, one));
+      if (row) place(one, row);
+      else this.rowless++;
+    }
+  }
+
   // The oldest, where there is too much.
   forget() {
     let count = this.marks.length;
+    for (const row of this.regions) count += row.length;
     for (const lanes of [this.procs, this.threads])
       for (const slices of lanes.values()) {
         slices.sort((a, b) => a.to - b.to);
@@ -61,6 +105,7 @@ aglet.Lanes = class {
       for (const [key, slices] of lanes) lanes.set(key, slices.filter((one) => one.to >= until));
     for (const [key, slices] of this.threads) if (!slices.length) this.threads.delete(key);
     this.marks = this.marks.filter((one) => one.at >= until);
+    this.regions = this.regions.map((row) => row.filter((one) => one.to >= until));
     this.first = until;
   }
 

@@ -2,7 +2,7 @@
 // The scheduler's time line: a lane for each processor, what ran there, and where it went from one
 // thread to another; below them the threads that went on without a processor, in a blocking call.
 // It follows the program, from the flight recorder, which notes what the coarse clock can tell
-// apart; a detailed recording has every switch.
+// apart; a detailed recording has every switch. At the bottom are the program's own regions.
 "use strict";
 
 (() => {
@@ -36,7 +36,9 @@
       .filter(([, slices]) => slices.some((one) => one.to >= from && one.from <= to))
       .map(([tid]) => tid).sort((a, b) => a - b).slice(0, 24);
     return [...procs.map((lane) => ({ kind: "P", lane, slices: known.procs.get(lane) })),
-      ...threads.map((lane) => ({ kind: "thread", lane, slices: known.threads.get(lane) }))];
+      ...threads.map((lane) => ({ kind: "thread", lane, slices: known.threads.get(lane) })),
+      ...known.regions.filter((row) => row.some((one) => one.to >= from && one.from <= to))
+        .map((slices, lane) => ({ kind: "region", lane, slices }))];
   };
 
   // --- Drawing. ---
@@ -135,8 +137,9 @@
       const y = AXIS + i * LANE;
       to.fillStyle = aglet.style("--dim");
       to.textAlign = "right";
-      to.fillText(row.kind === "P" ? `P ${row.lane}` : `thread ${row.lane}`, LABEL - 8,
-        y + LANE / 2 + 4);
+      const label = row.kind === "P" ? `P ${row.lane}` : row.kind === "thread"
+        ? `thread ${row.lane}` : row.lane === 0 ? "regions" : "";
+      to.fillText(label, LABEL - 8, y + LANE / 2 + 4);
       to.fillStyle = aglet.style("--lane");
       to.fillRect(LABEL, y + (row.kind === "P" ? MARKS : 0), chartWidth(),
         LANE - 6 - (row.kind === "P" ? MARKS : 0));
@@ -175,6 +178,10 @@
         : mark.word === "steal" ? `from processor ${mark.number}`
           : `${aglet.number(mark.number)}`];
     if (!slice) return null;
+    if (row.kind === "region")
+      return [slice.name, `region of goroutine ${slice.id}`,
+        slice.task ? `in task ${slice.task}` : "",
+        `${aglet.exact(slice.to - slice.from)}${slice.open ? " so far" : ""}`].filter(Boolean);
     const text = slice.steps
       ? [`${aglet.count(slice.steps, "turn")} of several goroutines`,
         "the recorder notes who runs some hundred times a second"]
@@ -185,13 +192,14 @@
   };
 
   const select = (slice) => {
-    chosen = slice && !slice.steps ? slice.id : null;
+    chosen = slice && slice.id ? slice.id : null;
     detail.hidden = chosen === null;
     if (chosen !== null) {
-      const trace = aglet.make("pre", `${slice.name}\n${slice.file}`);
+      const trace = aglet.make("pre", slice.file ? `${slice.name}\n${slice.file}` : slice.name);
       detail.replaceChildren(aglet.button("×", "close", () => select(null)),
         aglet.make("h2", `Goroutine ${slice.id}`),
-        aglet.make("p", `${slice.name}, ran ${aglet.exact(slice.to - slice.from)}`
+        aglet.make("p", `${slice.name}, ${slice.file ? "ran" : "a region of"} `
+          + `${aglet.exact(slice.to - slice.from)}`
           + `${slice.end ? ` until: ${slice.end}` : ""}`), trace,
         aglet.make("p", aglet.button("Where it is now", "its backtrace",
           () => aglet.backtrace(trace, slice.id))));
@@ -284,6 +292,7 @@
       `${aglet.exact(width_ns)} shown`,
       aglet.count(known.procs.size, "processor"),
       aglet.count(known.marks.filter((mark) => mark.word.startsWith("hand on")).length, "hand-on"),
+      known.rowless ? `${aglet.count(known.rowless, "region")} more than there are rows` : "",
       known.cut ? "cut: there was more than can be shown" : ""].filter(Boolean).join(" · ");
   };
 
@@ -396,7 +405,8 @@
       aglet.make("p.keys", aglet.legend("handon", "processor handed on"),
         aglet.legend("tick", "steal, timers, poller"),
         aglet.legend("turns", "goroutines in turn, not told apart"),
-        aglet.make("span.key", "a thread's own lane: it went on without a processor")),
+        aglet.make("span.key", "a thread's own lane: it went on without a processor"),
+        aglet.make("span.key", "regions: what the program names by ag_region")),
       aglet.make("h2", "What ran in this time"),
       aglet.make("div.wide", aglet.make("table", head, table)));
     detailed = chosen = hovered = null;

@@ -208,9 +208,20 @@ int ag__file_set_nonblocking(int fd) {
     return r;
 }
 
-int ag__file_dup(int fd) {
+int ag__file_set_close_on_exec(int fd) {
     int saved = errno;
-    int r = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int r = fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? 0 : -errno;
+    errno = saved;
+    return r;
+}
+
+int ag__file_dup(int fd) {
+    return ag__file_dup_from(fd, 3);
+}
+
+int ag__file_dup_from(int fd, int least) {
+    int saved = errno;
+    int r = fcntl(fd, F_DUPFD_CLOEXEC, least);
     if (r < 0)
         r = -errno;
     errno = saved;

@@ -29,9 +29,11 @@ static int add_files(posix_spawn_file_actions_t *files, const ag__proc_start *st
     for (int i = 0; i < 3 && r == 0; i++)
         if (start->fds[i] >= 0)
             r = posix_spawn_file_actions_adddup2(files, start->fds[i], i);
+    for (int i = 0; i < start->more_count && r == 0; i++)
+        r = posix_spawn_file_actions_adddup2(files, start->more[i], 3 + i);
 #if __GLIBC_PREREQ(2, 34) /* before that, those that are not close-on-exec are inherited */
     if (r == 0)
-        r = posix_spawn_file_actions_addclosefrom_np(files, 3);
+        r = posix_spawn_file_actions_addclosefrom_np(files, 3 + start->more_count);
 #endif
     return r;
 }

@@ -133,6 +133,10 @@ int ag__sock_peek(int fd) {
     RESULT(int, (int)recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK));
 }
 
+ssize_t ag__sock_look(int fd, void *buf, size_t n) {
+    RESULT(ssize_t, recv(fd, buf, n, MSG_DONTWAIT | MSG_PEEK));
+}
+
 ssize_t ag__sock_send(int fd, const void *buf, size_t n) {
     RESULT(ssize_t, send(fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
@@ -146,11 +150,19 @@ static int set(int fd, int level, int option, int value) {
     RESULT(int, setsockopt(fd, level, option, &value, sizeof value));
 }
 
+int ag__sock_drop_unsent(int fd) {
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    RESULT(int, setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
+}
+
 int ag__sock_no_delay(int fd) {
     return set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 int ag__sock_reuse_addr(int fd) {
     return set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+}
+int ag__sock_reuse_port(int fd) {
+    return set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 int ag__sock_only_ip6(int fd, bool only) {
     return set(fd, IPPROTO_IPV6, IPV6_V6ONLY, only);
@@ -159,6 +171,12 @@ int ag__sock_only_ip6(int fd, bool only) {
 static int get(int fd, int option, int *ret_value) {
     socklen_t size = sizeof *ret_value;
     RESULT(int, getsockopt(fd, SOL_SOCKET, option, ret_value, &size));
+}
+
+int ag__sock_listens(int fd) {
+    int listens = 0;
+    int r = get(fd, SO_ACCEPTCONN, &listens);
+    return r < 0 ? r : listens;
 }
 
 int ag__sock_type(int fd, bool *ret_stream, bool *ret_tcp) {
