@@ -34,6 +34,10 @@ ROWS = {
     "hog_loop_p99.2p": "1 ms ticker beside 4 endless loops, p99",
     "http64.rps": "HTTP hello on one core, requests per second (more is better)",
     "http64.cpu": "the same, the server's CPU time per request",
+    "http_go70.p99": "the same at 70 % of Go's peak rate, p99",
+    "tls64.cpu": "HTTPS hello, the server's CPU time per request",
+    "h2_16x50.cpu": "HTTP/2 over TLS, 16 connections of 50 streams, the same",
+    "tls_resumed.cpu": "new TLS connection, resumed, with one request, the same",
     "idle_memory": "idle keep-alive connection, memory of each",
 }
 PEERS = ["aglet", "Go", "tokio", "Boost.Fiber", "nginx"]

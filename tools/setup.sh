@@ -23,8 +23,11 @@ need python3 command -v python3
 if command -v pkg-config >/dev/null; then
     need libsqlite3-dev pkg-config --exists sqlite3
     need libjansson-dev pkg-config --exists jansson
+    need libssl-dev pkg-config --exists openssl
+    need libnghttp2-dev pkg-config --exists libnghttp2
+    need zlib1g-dev pkg-config --exists zlib
 else
-    missing="$missing libsqlite3-dev libjansson-dev"
+    missing="$missing libsqlite3-dev libjansson-dev libssl-dev libnghttp2-dev zlib1g-dev"
 fi
 installed() {
     dpkg-query -W -f '${Status}' "$1" | grep -q '^install ok installed'

@@ -283,9 +283,13 @@ static inline void lab_go_build(void) {
     setenv("GOTOOLCHAIN", "local", 0);
     setenv("GOWORK", "off", 0);
     struct lab_values built = {.missing = "no temporary folder"};
-    if (lab_path(package, "./%s", lab_self_lab->name) &&
+    /* One that needs other people's packages is a module of its own. */
+    bool own =
+        lab_path(package, "%s/%s/go.mod", folder, lab_self_lab->name) && access(package, R_OK) == 0;
+    if (lab_path(package, "%s/%s", own ? folder : ".", lab_self_lab->name) &&
         lab_path(lab_go_program, "%s/%s", lab_tmp, lab_self_lab->name))
-        built = lab_run(folder, (char *[]){"go", "build", "-o", lab_go_program, package, NULL});
+        built = lab_run(own ? package : folder,
+                        (char *[]){"go", "build", "-o", lab_go_program, own ? "." : package, NULL});
     if (built.missing[0]) {
         bool none = strcmp(built.missing, "not installed") == 0;
         snprintf(lab_go_missing, LAB_TEXT, "%s", none ? "not installed" : "did not build");

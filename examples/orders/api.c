@@ -98,6 +98,27 @@ static void reply_no_order(ag_http_response *res, int64_t id) {
     reply_error(res, 404, "there is no order %lld", (long long)id);
 }
 
+/* ---- The audit trail ------------------------------------------------------------------------ */
+
+static void copy(char *to, size_t size, const char *text) {
+    snprintf(to, size, "%s", text ? text : "");
+}
+
+/* An order was changed. It is written down when the answer is on its way, and everything that the
+ * request held was given back; a stop waits for that as for the request itself. */
+static void audit_later(ag_http_request *req, const char *event, const struct order *o) {
+    struct desk *desk = ag_http_arg(req);
+    struct audit_record now = {.event = event, .order = o->id, .time_ms = o->updated_ms};
+    copy(now.by, sizeof now.by, ag_local(&ag_principal));
+    copy(now.from, sizeof now.from, ag_http_remote(req));
+    copy(now.request, sizeof now.request, ag_local(&ag_request_id));
+    struct audit_record *r = ag_http_alloc(req, sizeof *r);
+    if (r)
+        *r = now;
+    if (!r || ag_http_after(req, audit_write, &desk->audit, r) != 0)
+        audit_write(&desk->audit, &now);
+}
+
 /* ---- POST /orders --------------------------------------------------------------------------- */
 
 static void reply_created(ag_http_response *res, const struct order *o, bool again) {
@@ -128,8 +149,10 @@ void api_create(ag_http_request *req, ag_http_response *res) {
     } else if (err != 0) {
         reply_store_error(res, err);
     } else {
-        if (!again)
+        if (!again) {
             shipping_enqueue(&place, order.id);
+            audit_later(req, "placed", &order);
+        }
         reply_created(res, &order, again);
     }
 }
@@ -155,9 +178,12 @@ void api_cancel(ag_http_request *req, ag_http_response *res) {
     struct desk *desk = ag_http_arg(req);
     struct order order;
     int64_t id;
+    bool again = false;
     if (!read_id(req, res, &id))
         return;
-    int err = store_cancel(desk->store, id, desk_deadline(req), &order);
+    int err = store_cancel(desk->store, id, desk_deadline(req), &order, &again);
+    if (err == 0 && !again)
+        audit_later(req, "cancelled", &order);
     if (err == -ENOENT)
         reply_no_order(res, id);
     else if (err == -EEXIST)

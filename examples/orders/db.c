@@ -7,10 +7,13 @@
  *
  * Schema. user_version counts the migrations that have run. Each one runs in a transaction together
  * with its number, so a start that is interrupted goes on where it stood. They are never edited,
- * only added to.
+ * only added to, and leave what the version before needs: in a restart that one still has the file.
  *
  * Counting orders by state would read the whole index each time somebody looks at the metrics, so
  * triggers keep the numbers, in the same transaction as the change that they count.
+ *
+ * Shifts. Each process whose turn it is to ship begins one. An order that is `shipping` since an
+ * earlier shift was dropped there, and may be claimed; one of this shift is in somebody's hands.
  */
 #include "db.h"
 
@@ -51,6 +54,10 @@ static const char *const migrations[] = {
     "  UPDATE order_counts SET n = n - 1 WHERE status = old.status;"
     "  UPDATE order_counts SET n = n + 1 WHERE status = new.status;"
     "END;",
+
+    "ALTER TABLE orders ADD COLUMN shift INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE shift (n INTEGER NOT NULL) STRICT;"
+    "INSERT INTO shift VALUES (0);",
 };
 
 static const char *const sql[DB_STATEMENTS] = {
@@ -67,10 +74,13 @@ static const char *const sql[DB_STATEMENTS] = {
                        "  ORDER BY id DESC LIMIT ?2",
     [DB_CANCEL] = "UPDATE orders SET status = 'cancelled', updated_ms = ?2"
                   "  WHERE id = ?1 AND status = 'accepted' RETURNING " COLUMNS,
-    [DB_CLAIM] = "UPDATE orders SET status = 'shipping', updated_ms = ?2"
-                 "  WHERE id = ?1 AND status IN ('accepted', 'shipping') RETURNING " COLUMNS,
+    [DB_CLAIM] = "UPDATE orders SET status = 'shipping', shift = ?3, updated_ms = ?2 WHERE id = ?1"
+                 "  AND (status = 'accepted' OR (status = 'shipping' AND shift < ?3))"
+                 "  RETURNING " COLUMNS,
     [DB_SHIPPED] = "UPDATE orders SET status = 'shipped', updated_ms = ?2"
-                   "  WHERE id = ?1 AND status = 'shipping'",
+                   "  WHERE id = ?1 AND status = 'shipping' AND shift = ?3 RETURNING " COLUMNS,
+    [DB_BEGIN_SHIFT] = "UPDATE shift SET n = n + 1"
+                       "  RETURNING n, (SELECT coalesce(max(id), 0) FROM orders)",
     [DB_WAITING] = "SELECT id FROM orders WHERE status IN ('accepted', 'shipping') AND id > ?1"
                    "  AND id <= ?2 ORDER BY id LIMIT ?3",
     [DB_COUNTS] = "SELECT status, n FROM order_counts",
@@ -86,7 +96,7 @@ int db_error(struct db *db, int result) {
     case SQLITE_LOCKED:
         return -EBUSY;
     }
-    fprintf(stderr, "orders: database: %s\n", sqlite3_errmsg(db->handle));
+    ag_log_error("the database has failed", ag_kv("why", sqlite3_errmsg(db->handle)));
     switch (result & 0xff) {
     case SQLITE_FULL:
         return -ENOSPC;
@@ -128,11 +138,9 @@ static int ask(struct db *db, const char *text, char *ret_value, size_t size) {
 static int open_file(struct db *db, const char *path) {
     /* NOMUTEX: each connection has one user at a time, by construction. */
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
-        fprintf(stderr, "orders: cannot open the database %s: %s; see --db\n", path,
-                sqlite3_errmsg(db->handle));
-        return -EIO;
-    }
+    int result = sqlite3_open_v2(path, &db->handle, flags, NULL);
+    if (result != SQLITE_OK)
+        return db_error(db, result);
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, BUSY_MS);
     return 0;
@@ -142,7 +150,7 @@ static int set_up(struct db *db) {
     char mode[16] = "";
     int err = ask(db, "PRAGMA journal_mode = WAL", mode, sizeof mode);
     if (err == 0 && strcmp(mode, "wal") != 0) {
-        fprintf(stderr, "orders: this file system cannot hold a WAL database; see --db\n");
+        ag_log_error("this file system cannot hold a WAL database; see --db");
         err = -ENOTSUP;
     }
     if (err == 0)
@@ -172,7 +180,7 @@ static int migrate(struct db *db) {
         if (err != 0 || version == newest)
             return err;
         if (version > newest) {
-            fprintf(stderr, "orders: the database was made by a newer version of this program\n");
+            ag_log_error("the database was made by a newer version of this program");
             return -ENOTSUP;
         }
         err = execute(db, "BEGIN IMMEDIATE");
@@ -203,11 +211,13 @@ int db_open(const char *path, struct db *ret_db) {
         err = migrate(db);
     if (err == 0)
         err = prepare(db);
-    if (err != 0)
+    if (err != 0) {
+        ag_log_error("the database can't be used; see --db", ag_kv("path", path));
         db_close(db);
-    else
-        sqlite3_progress_handler(db->handle, STEPS_PER_LOOK, interrupt_when_late, db);
-    return err;
+        return err;
+    }
+    sqlite3_progress_handler(db->handle, STEPS_PER_LOOK, interrupt_when_late, db);
+    return 0;
 }
 
 void db_close(struct db *db) {

@@ -27,6 +27,7 @@ enum db_statement {
     DB_CANCEL,
     DB_CLAIM,
     DB_SHIPPED,
+    DB_BEGIN_SHIFT,
     DB_WAITING,
     DB_COUNTS,
     DB_STATEMENTS
@@ -38,7 +39,7 @@ struct db {
     ag_time deadline; /* a statement that still runs then is interrupted; 0: none */
 };
 
-/* Opens the file, makes it if it is not there, brings its schema up to date. Prints what is wrong.
+/* Opens the file, makes it if it is not there, brings its schema up to date. Logs what is wrong.
  * Returns: 0, a negative errno. */
 int db_open(const char *path, struct db *ret_db);
 /* Zeroed or half open ones, too. */
@@ -57,7 +58,7 @@ void db_read_order(sqlite3_stmt *statement, struct order *ret_order);
 int db_run(struct db *db, sqlite3_stmt *statement);
 
 /* What a result of SQLite means: -ETIMEDOUT past the deadline, -EBUSY when another process holds
- * the file, -ENOSPC, else -EIO; printed unless it is a matter of time. */
+ * the file, -ENOSPC, else -EIO; logged unless it is a matter of time. */
 int db_error(struct db *db, int result);
 
 #endif

@@ -5,48 +5,57 @@
 #ifndef ORDERS_DESK_H
 #define ORDERS_DESK_H
 
+#include "audit.h"
 #include "shipping.h"
 #include "store.h"
+#include "turn.h"
 
 #include <aglet.h>
 #include <aglet/http.h>
-#include <stdatomic.h>
+#include <aglet/tls.h>
 
 struct options {
     const char *addr;
     const char *db;
+    const char *cert, *key; /* NULL: no TLS */
+    const char *client_ca;  /* NULL: orders come from anybody */
     int workers;
     int queue;
     int max_requests;
     int timeout_ms; /* of a request */
     int carrier_ms; /* how long the carrier takes for an order */
-    int grace_ms;   /* after a signal, before connections are refused */
-    int drain_ms;   /* for the requests, and again for the queue */
-    bool log;
+    int drain_ms;   /* for the queue when stopping, and again for what the carriers have */
+    bool successor; /* another process of this program serves, and will hand over */
 };
 
 /* Reads the command line over the environment over the defaults. Returns: -1 to go on, else the
  * status to exit with; what there is to say is printed. */
 int options_read(struct options *ret_options, int argc, char **argv);
 
-enum desk_state { DESK_STARTING, DESK_READY, DESK_DRAINING };
-
-/* Lives in main; `store` and `shipping` are there from DESK_READY on. */
+/* Lives in main. All of it is there before anything is served. */
 struct desk {
     const struct options *options;
-    _Atomic(enum desk_state) state;
+    ag_tls_config *tls;  /* NULL: none */
+    ag_chan(char) seats; /* a semaphore: each request about orders holds a seat */
+    struct turn turn;
+    struct audit audit;
     struct store *store;
     struct shipping *shipping;
-    ag_http_server *http;
-    ag_chan(char) seats;         /* a semaphore: each request about orders holds a seat */
-    ag_wg handlers;              /* all requests that are being answered */
-    _Atomic int64_t turned_away; /* requests for which there was no seat */
+    ag_chan(int) hangups; /* of certs.c */
+    ag_wg renewal;
 };
 
-/* serve.c: a server with the desk's routes and limits. Owns: the caller. */
+/* web.c: a server with the desk's routes and limits. Owns: the caller. */
 ag_http_server *desk_server(struct desk *desk);
 /* The point of ag_now() by which this request must be done. */
 ag_time desk_deadline(ag_http_request *req);
+
+/* certs.c: TLS as the options say. Prints what is wrong. Returns: NULL then. */
+ag_tls_config *certs_read(const struct options *options);
+/* Reads the files again at each SIGHUP, from certs_watch to certs_unwatch. `desk`: a struct desk.
+ * Returns: 0, a negative errno. */
+int certs_watch(void *desk);
+void certs_unwatch(void *desk);
 
 /* reply.c */
 /* Sends the value, and drops the reference. */
@@ -69,9 +78,6 @@ void api_cancel(ag_http_request *req, ag_http_response *res);
 
 /* pages.c */
 void page_index(ag_http_request *req, ag_http_response *res);
-void page_health(ag_http_request *req, ag_http_response *res);
-void page_ready(ag_http_request *req, ag_http_response *res);
 void page_metrics(ag_http_request *req, ag_http_response *res);
-void page_goroutines(ag_http_request *req, ag_http_response *res);
 
 #endif

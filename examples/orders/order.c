@@ -150,22 +150,20 @@ bool order_same(const struct order *a, const struct order *b) {
 
 /* ---- To JSON -------------------------------------------------------------------------------- */
 
-enum { TIME_BYTES = 64 };
-
-/* RFC 3339, in UTC, with milliseconds. */
-static const char *time_text(int64_t ms, char ret_text[TIME_BYTES]) {
+const char *order_time(int64_t ms, char ret_text[ORDER_TIME_BYTES]) {
     time_t seconds = (time_t)(ms / 1000);
     struct tm tm;
-    size_t n =
-        gmtime_r(&seconds, &tm) ? strftime(ret_text, TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &tm) : 0;
-    snprintf(ret_text + n, TIME_BYTES - n, ".%03dZ", (int)(ms % 1000));
+    size_t n = gmtime_r(&seconds, &tm)
+                   ? strftime(ret_text, ORDER_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &tm)
+                   : 0;
+    snprintf(ret_text + n, ORDER_TIME_BYTES - n, ".%03dZ", (int)(ms % 1000));
     return ret_text;
 }
 
 json_t *order_json(const struct order *o) {
-    char created[TIME_BYTES], updated[TIME_BYTES];
+    char created[ORDER_TIME_BYTES], updated[ORDER_TIME_BYTES];
     return json_pack("{s:I, s:s, s:i, s:s, s:s, s:s, s:s}", "id", (json_int_t)o->id, "item",
                      o->item, "quantity", o->quantity, "customer", o->customer, "status",
-                     order_status_name(o->status), "created_at", time_text(o->created_ms, created),
-                     "updated_at", time_text(o->updated_ms, updated));
+                     order_status_name(o->status), "created_at", order_time(o->created_ms, created),
+                     "updated_at", order_time(o->updated_ms, updated));
 }

@@ -28,6 +28,7 @@ enum {
     ORDER_TEXT_MAX = 100, /* characters of an item or a customer */
     ORDER_TEXT_BYTES = 4 * ORDER_TEXT_MAX + 1,
     ORDER_QUANTITY_MAX = 10000,
+    ORDER_TIME_BYTES = 64,
 };
 
 /* A plain value: copy it as you like. Texts are UTF-8 without control characters. */
@@ -56,6 +57,8 @@ bool order_parse(const char *json, size_t n, struct order *ret_order,
                  struct complaint *ret_complaint);
 /* Whether both ask for the same. */
 bool order_same(const struct order *a, const struct order *b);
+/* RFC 3339, in UTC, with milliseconds, of milliseconds since 1970. */
+const char *order_time(int64_t ms, char ret_text[ORDER_TIME_BYTES]);
 /* Returns: a new reference, NULL when out of memory. */
 json_t *order_json(const struct order *order);
 

@@ -1,45 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Five channels, no lock:
+ * Channels, no lock:
  *
  *     places   a semaphore: whoever could send into it holds a place; receiving gives one back
  *     queue    the ids; as large as `places`, so who holds a place never waits to send
- *     quit     closed when the department is to stop: the one who brings in old orders goes home
- *     hurry    closed when the time for stopping is over: the workers drop what they hold
- *     home     each worker sends into it as it leaves
+ *     quit     closed when the department is to stop: no old orders are brought in any more
+ *     enough   closed when no order is to be begun any more
+ *     hurry    closed when the time is over: what the carrier is being given is dropped
+ *     gone     closed by the last worker who leaves
  *
  * What the workers know is in the store. An order is `shipping` before the carrier is called and
  * `shipped` after it has answered, so a process that dies in between has the carrier called again
- * at the next start: at least once, and the order's id is what a carrier recognises it by.
+ * by the next one: at least once, and the order's id is what a carrier recognises it by.
+ *
+ * The queue only says where to look: an order may stand in it twice, because it was taken in here
+ * and found in the store as well. Who claims it in the store ships it (store_claim).
  */
 #include "shipping.h"
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { OLD_ONES = 64 }; /* looked up at a time */
 #define TRY_AGAIN_NS AG_SEC
 
+static AG_GAUGE(queued, "orders_queue_length", "Orders that wait for a worker.");
+static AG_GAUGE(capacity, "orders_queue_capacity", "Orders that may wait for a worker.");
+static AG_COUNTER(refused, "orders_queue_full_total",
+                  "Orders answered 503 because the queue was full.");
+static AG_COUNTER(shipped, "orders_shipped_total", "Orders shipped since the start.");
+
 struct shipping {
     struct store *store;
+    struct turn *turn;
+    struct audit *audit;
+    int workers;
     ag_time carrier_ns;
     ag_chan(char) places;
     ag_chan(int64_t) queue;
     ag_chan(char) quit;
+    ag_chan(char) enough;
     ag_chan(char) hurry;
-    ag_chan(char) home;
-    ag_wg clerk;
-    int workers; /* how many were started */
-    _Atomic int64_t shipped, refused;
+    ag_chan(char) gone;
+    _Atomic int here; /* workers, and one for the department until it stops */
+    ag_wg clerk, staff;
 };
 
 /* ---- The queue ------------------------------------------------------------------------------ */
 
 bool shipping_reserve(struct shipping *s, struct place *ret_place) {
     if (!ag_try_send(s->places, 1)) {
-        atomic_fetch_add(&s->refused, 1);
+        ag_counter_add(&refused, 1);
         return false;
     }
     ret_place->shipping = s;
@@ -53,74 +65,78 @@ void shipping_release(struct place *place) {
 }
 
 void shipping_enqueue(struct place *place, int64_t id) {
+    ag_gauge_add(&queued, 1);
     ag_send(place->shipping->queue, id);
     place->shipping = NULL;
 }
 
 /* ---- Workers -------------------------------------------------------------------------------- */
 
-static bool in_time(struct shipping *s) {
-    return ag_try_recv(s->hurry, NULL) == -EAGAIN;
+/* Returns: false when the channel was closed before. */
+static bool pause_for(ag_time ns, ag_chan(char) unless) {
+    return ag_select_ordered(AG_RECV(unless, NULL), AG_AFTER(ns)) != 0;
 }
 
-/* Returns: false when the time for stopping is over. */
-static bool pause_for(struct shipping *s, ag_time ns) {
-    return ag_select_ordered(AG_RECV(s->hurry, NULL), AG_AFTER(ns)) != 0;
-}
-
-/* Stands for a call over the network. Returns: 0, -ECANCELED when it was given up. */
-static int call_carrier(struct shipping *s, const struct order *order) {
+/* Stands for a call over the network. Returns: false when it was given up. */
+static bool call_carrier(struct shipping *s, const struct order *order) {
     (void)order;
-    return pause_for(s, s->carrier_ns) ? 0 : -ECANCELED;
+    return pause_for(s->carrier_ns, s->hurry);
 }
 
-/* Returns: 0, also when there was nothing to do; -ECANCELED, an error of the store. */
-static int ship(struct shipping *s, int64_t id) {
+static void note(struct shipping *s, const char *event, const struct order *o) {
+    audit_write(s->audit,
+                &(struct audit_record){.event = event, .order = o->id, .time_ms = o->updated_ms});
+}
+
+/* A disk that is full may be emptied: the order is not forgotten. Returns: false when it was
+ * cancelled, when somebody else has it, or when the channel was closed before. */
+static bool insist(struct shipping *s, int (*change)(struct store *, int64_t, struct order *),
+                   int64_t id, ag_chan(char) unless, struct order *ret_order) {
+    int err;
+    while ((err = change(s->store, id, ret_order)) != 0)
+        if (err == -ENOENT || !pause_for(TRY_AGAIN_NS, unless))
+            return false;
+    return true;
+}
+
+static void ship(struct shipping *s, int64_t id) {
     struct order order;
-    int err = store_claim(s->store, id, &order);
-    if (err == -ENOENT)
-        return 0; /* cancelled */
-    if (err == 0)
-        err = call_carrier(s, &order);
-    if (err == 0)
-        err = store_shipped(s->store, id);
-    if (err == 0)
-        atomic_fetch_add(&s->shipped, 1);
-    return err;
+    if (!insist(s, store_claim, id, s->enough, &order))
+        return;
+    note(s, "shipping", &order);
+    if (!call_carrier(s, &order) || !insist(s, store_shipped, id, s->hurry, &order))
+        return;
+    note(s, "shipped", &order);
+    ag_counter_add(&shipped, 1);
 }
 
-static void go_home(ag_chan(char) home) {
-    ag_send(home, 1);
+static void leave(struct shipping *s) {
+    if (atomic_fetch_sub(&s->here, 1) == 1)
+        ag_close(s->gone);
 }
 
 static void shipping_worker(struct shipping *s) {
-    ag_chan(char) home = ag_ref(s->home); /* the last one's send may outlive the department */
-    ag_defer(ag_unref, home);
-    ag_defer(go_home, home);
+    ag_defer(leave, s);
     for (int64_t id; ag_recv(s->queue, &id);) {
         ag_recv(s->places, NULL);
-        /* A disk that is full may be emptied: the order is not forgotten. */
-        while (in_time(s)) {
-            int err = ship(s, id);
-            if (err == 0 || err == -ECANCELED || !pause_for(s, TRY_AGAIN_NS))
-                break;
-        }
+        ag_gauge_add(&queued, -1);
+        if (pause_for(0, s->enough))
+            ship(s, id);
     }
 }
 
-/* ---- Orders of the last time ---------------------------------------------------------------- */
+/* ---- The turn ------------------------------------------------------------------------------- */
 
 /* Waits for a place. Returns: false when the department stops. */
 static bool bring(struct shipping *s, int64_t id) {
     if (ag_select_ordered(AG_RECV(s->quit, NULL), AG_SEND(s->places, 1)) == 0)
         return false;
-    struct place place = {s};
-    shipping_enqueue(&place, id);
+    shipping_enqueue(&(struct place){s}, id);
     return true;
 }
 
 /* Puts the orders up to number `last` into the queue, as fast as it has places. */
-static void shipping_clerk(struct shipping *s, int64_t last) {
+static void bring_old_ones(struct shipping *s, int64_t last) {
     int64_t ids[OLD_ONES], after = 0;
     for (;;) {
         int count = store_waiting(s->store, after, last, ids, OLD_ONES);
@@ -131,73 +147,96 @@ static void shipping_clerk(struct shipping *s, int64_t last) {
                 return;
             after = ids[i];
         }
-        if (count < 0 && ag_select(AG_RECV(s->quit, NULL), AG_AFTER(TRY_AGAIN_NS)) == 0)
+        if (count < 0 && !pause_for(TRY_AGAIN_NS, s->quit))
             return;
     }
 }
 
+static void start_workers(struct shipping *s) {
+    for (int i = 0; i < s->workers;) {
+        atomic_fetch_add(&s->here, 1);
+        if (ag_wg_go(&s->staff, shipping_worker, s) > 0) {
+            i++;
+            continue;
+        }
+        leave(s);
+        if (!pause_for(TRY_AGAIN_NS, s->quit))
+            return;
+    }
+}
+
+/* Opens the department when it is our turn. Who had it before takes no more orders: all that are
+ * his are in the store. */
+static void shipping_clerk(struct shipping *s) {
+    int64_t newest;
+    int err = turn_take(s->turn);
+    if (err != 0) {
+        ag_log_error("nothing is shipped: no turn", ag_kv_err(err));
+        return;
+    }
+    while (store_begin_shift(s->store, &newest) != 0)
+        if (!pause_for(TRY_AGAIN_NS, s->quit))
+            return;
+    start_workers(s);
+    bring_old_ones(s, newest);
+}
+
 /* ---- Life ----------------------------------------------------------------------------------- */
 
-static int64_t newest_id(struct store *store) {
-    struct order newest = {0};
-    struct store_page page = {.before = INT64_MAX, .limit = 1, .status = ORDER_STATUSES};
-    int count = store_list(store, &page, ag_now() + AG_MIN, &newest);
-    return count < 0 ? count : newest.id;
+static void free_all(struct shipping *s) {
+    ag_unref(s->places);
+    ag_unref(s->queue);
+    ag_unref(s->quit);
+    ag_unref(s->enough);
+    ag_unref(s->hurry);
+    ag_unref(s->gone);
+    free(s);
 }
 
-static bool start_goroutines(struct shipping *s, int64_t newest, int workers) {
-    for (; s->workers < workers; s->workers++)
-        if (ag_go(shipping_worker, s) < 0)
-            return false;
-    return ag_wg_go(&s->clerk, shipping_clerk, s, newest) > 0;
-}
-
-struct shipping *shipping_start(struct store *store, const struct shipping_options *options) {
-    int64_t newest = newest_id(store);
-    struct shipping *s = newest < 0 ? NULL : calloc(1, sizeof *s);
+struct shipping *shipping_start(struct store *store, struct turn *turn, struct audit *audit,
+                                const struct shipping_options *options) {
+    struct shipping *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
-    s->store = store;
-    s->carrier_ns = options->carrier_ns;
-    s->places = ag_make(char, options->queue);
-    s->queue = ag_make(int64_t, options->queue);
-    s->quit = ag_make(char, 0);
-    s->hurry = ag_make(char, 0);
-    s->home = ag_make(char, options->workers);
-    if (!start_goroutines(s, newest, options->workers)) {
-        shipping_stop(s, 0);
-        shipping_free(s);
-        return NULL;
-    }
-    return s;
+    *s = (struct shipping){.store = store,
+                           .turn = turn,
+                           .audit = audit,
+                           .workers = options->workers,
+                           .carrier_ns = options->carrier_ns,
+                           .places = ag_make(char, options->queue),
+                           .queue = ag_make(int64_t, options->queue),
+                           .quit = ag_make(char, 0),
+                           .enough = ag_make(char, 0),
+                           .hurry = ag_make(char, 0),
+                           .gone = ag_make(char, 0),
+                           .here = 1};
+    ag_gauge_set(&capacity, options->queue);
+    ag_ctx_enter(NULL); /* the goroutines outlive the start */
+    if (ag_wg_go(&s->clerk, shipping_clerk, s) > 0)
+        return s;
+    free_all(s);
+    return NULL;
+}
+
+static void report(struct shipping *s, bool handed_over) {
+    int64_t counts[ORDER_STATUSES] = {0};
+    store_counts(s->store, ag_now() + AG_SEC, counts);
+    ag_log_info("shipping has ended", ag_kv("shipped", ag_counter_value(&shipped)),
+                ag_kv("left", counts[ORDER_ACCEPTED] + counts[ORDER_SHIPPING]),
+                ag_kv("to_successor", handed_over));
 }
 
 void shipping_stop(struct shipping *s, ag_time limit) {
     ag_close(s->quit);
     ag_wg_wait(&s->clerk);
-    ag_close(s->queue); /* the workers take what is in it, then end */
-    ag_time end = ag_now() + limit;
-    int home = 0;
-    while (home < s->workers &&
-           ag_select_ordered(AG_RECV(s->home, NULL), AG_AFTER(end - ag_now())) == 0)
-        home++;
+    bool wanted = turn_wanted(s->turn);
+    ag_close(s->queue); /* the workers take what is in it, then leave */
+    leave(s);
+    pause_for(wanted ? 0 : limit, s->gone);
+    ag_close(s->enough);
+    pause_for(limit, s->gone);
     ag_close(s->hurry);
-    for (; home < s->workers; home++)
-        ag_recv(s->home, NULL);
-}
-
-void shipping_free(struct shipping *s) {
-    ag_unref(s->places);
-    ag_unref(s->queue);
-    ag_unref(s->quit);
-    ag_unref(s->hurry);
-    ag_unref(s->home);
-    free(s);
-}
-
-void shipping_stats(struct shipping *s, struct shipping_stats *ret_stats) {
-    ret_stats->queued = ag_len(s->queue);
-    ret_stats->places = ag_cap(s->queue);
-    ret_stats->shipped = atomic_load(&s->shipped);
-    ret_stats->refused = atomic_load(&s->refused);
+    ag_wg_wait(&s->staff);
+    report(s, wanted);
+    free_all(s);
 }

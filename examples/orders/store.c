@@ -8,7 +8,8 @@
  * The writer takes all the changes that are waiting, runs them in one transaction, and tells each
  * caller when the commit has returned: with a hundred callers the disk is waited for once, not a
  * hundred times, and each of them still has its order on the disk when it gets its answer. Nobody
- * ever waits for a lock of SQLite's.
+ * waits for a lock of SQLite's, but for the second or two of a restart, in which another process
+ * writes, too.
  *
  * A change lives on its caller's stack, which stands still until the writer is done with it. Its
  * statement changes all or nothing by itself, so one that fails does not harm the others.
@@ -20,12 +21,7 @@
 #include "db.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 enum {
     READERS = 4,
@@ -36,6 +32,7 @@ enum {
 struct change {
     int (*run)(struct db *db, struct change *c);
     int64_t id;
+    int64_t shift;       /* 0: of no matter */
     struct order *order; /* in and out */
     const char *key;
     bool again;
@@ -49,7 +46,7 @@ struct store {
     struct db writer_db;       /* the writer's own */
     ag_chan(struct change *) changes;
     ag_wg writer;
-    int lock_fd; /* held as long as the file is ours; -1: not */
+    int64_t shift; /* constant once somebody claims */
 };
 
 /* ---- The writer ----------------------------------------------------------------------------- */
@@ -120,28 +117,8 @@ static void give_back(struct store *s, struct db *db) {
 
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
-/* Two processes with one file would ship every order twice. */
-static int lock_file(struct store *s, const char *path) {
-    char name[4096];
-    if ((size_t)snprintf(name, sizeof name, "%s.lock", path) >= sizeof name)
-        return -ENAMETOOLONG;
-    s->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (s->lock_fd < 0) {
-        fprintf(stderr, "orders: cannot make %s: %s; see --db\n", name, strerror(errno));
-        return -EACCES;
-    }
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        fprintf(stderr, "orders: %s is in use by another process; stop that one, or see --db\n",
-                path);
-        return -EBUSY;
-    }
-    return 0;
-}
-
 static int open_all(struct store *s, const char *path) {
-    int err = lock_file(s, path);
-    if (err == 0)
-        err = db_open(path, &s->writer_db);
+    int err = db_open(path, &s->writer_db);
     for (int i = 0; err == 0 && i < READERS; i++) {
         err = db_open(path, &s->readers[i]);
         if (err == 0)
@@ -154,10 +131,10 @@ int store_open(const char *path, struct store **ret_store) {
     struct store *s = calloc(1, sizeof *s);
     if (!s)
         return -ENOMEM;
-    s->lock_fd = -1;
     s->idle = ag_make(struct db *, READERS);
     s->changes = ag_make(struct change *, 0);
     int err = open_all(s, path);
+    ag_ctx_enter(NULL); /* the writer outlives who has opened it */
     if (err == 0 && ag_wg_go(&s->writer, store_writer, s) < 0)
         err = -ENOMEM;
     if (err != 0)
@@ -168,15 +145,11 @@ int store_open(const char *path, struct store **ret_store) {
 }
 
 void store_close(struct store *s) {
-    if (!s)
-        return;
     ag_close(s->changes);
     ag_wg_wait(&s->writer);
     for (int i = 0; i < READERS; i++)
         db_close(&s->readers[i]);
     db_close(&s->writer_db);
-    if (s->lock_fd >= 0)
-        close(s->lock_fd);
     ag_unref(s->changes);
     ag_unref(s->idle);
     free(s);
@@ -233,6 +206,8 @@ static int move(struct db *db, struct change *c, enum db_statement which) {
     ag_defer(db_done, statement);
     sqlite3_bind_int64(statement, 1, c->id);
     sqlite3_bind_int64(statement, 2, now_ms());
+    if (c->shift)
+        sqlite3_bind_int64(statement, 3, c->shift);
     return db_one_order(db, statement, c->order);
 }
 
@@ -243,7 +218,8 @@ static int cancel(struct db *db, struct change *c) {
     err = read_one(db, DB_BY_ID, c->id, c->order);
     if (err != 0)
         return err;
-    return c->order->status == ORDER_CANCELLED ? 0 : -EEXIST;
+    c->again = c->order->status == ORDER_CANCELLED;
+    return c->again ? 0 : -EEXIST;
 }
 
 static int claim(struct db *db, struct change *c) {
@@ -251,11 +227,18 @@ static int claim(struct db *db, struct change *c) {
 }
 
 static int shipped(struct db *db, struct change *c) {
-    sqlite3_stmt *statement = db_statement(db, DB_SHIPPED);
+    return move(db, c, DB_SHIPPED);
+}
+
+static int begin_shift(struct db *db, struct change *c) {
+    sqlite3_stmt *statement = db_statement(db, DB_BEGIN_SHIFT);
     ag_defer(db_done, statement);
-    sqlite3_bind_int64(statement, 1, c->id);
-    sqlite3_bind_int64(statement, 2, now_ms());
-    return db_run(db, statement);
+    int result = sqlite3_step(statement);
+    if (result != SQLITE_ROW)
+        return db_error(db, result);
+    c->shift = sqlite3_column_int64(statement, 0);
+    c->id = sqlite3_column_int64(statement, 1);
+    return 0;
 }
 
 int store_create(struct store *s, struct order *o, const char *key, ag_time deadline,
@@ -267,18 +250,32 @@ int store_create(struct store *s, struct order *o, const char *key, ag_time dead
     return err;
 }
 
-int store_cancel(struct store *s, int64_t id, ag_time deadline, struct order *ret_order) {
+int store_cancel(struct store *s, int64_t id, ag_time deadline, struct order *ret_order,
+                 bool *ret_again) {
     struct change c = {.run = cancel, .id = id, .order = ret_order};
-    return make_change(s, &c, deadline);
+    int err = make_change(s, &c, deadline);
+    if (err == 0)
+        *ret_again = c.again;
+    return err;
+}
+
+int store_begin_shift(struct store *s, int64_t *ret_newest) {
+    struct change c = {.run = begin_shift};
+    int err = make_change(s, &c, ag_now() + AG_MIN);
+    if (err == 0) {
+        s->shift = c.shift;
+        *ret_newest = c.id;
+    }
+    return err;
 }
 
 int store_claim(struct store *s, int64_t id, struct order *ret_order) {
-    struct change c = {.run = claim, .id = id, .order = ret_order};
+    struct change c = {.run = claim, .id = id, .shift = s->shift, .order = ret_order};
     return make_change(s, &c, ag_now() + AG_MIN);
 }
 
-int store_shipped(struct store *s, int64_t id) {
-    struct change c = {.run = shipped, .id = id};
+int store_shipped(struct store *s, int64_t id, struct order *ret_order) {
+    struct change c = {.run = shipped, .id = id, .shift = s->shift, .order = ret_order};
     return make_change(s, &c, ag_now() + AG_MIN);
 }
 

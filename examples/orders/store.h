@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The orders on the disk. Every function may be called by any number of goroutines at a time.
+ * The orders on the disk. Every function may be called by any number of goroutines at a time, and
+ * two processes may have the file.
  *
  * A deadline is a point of ag_now(). A call that could not begin by then, or a search that was not
  * done, returns -ETIMEDOUT and has changed nothing; a change that has begun is waited for, so its
@@ -24,10 +25,10 @@ struct store_page {
     enum order_status status;
 };
 
-/* Opens the file, or makes it, and keeps other processes of this program off it. Prints what is
- * wrong. Returns: 0, a negative errno. Owns: the caller, until store_close. */
+/* Opens the file, or makes it. Says what is wrong. Returns: 0, a negative errno. Owns: the caller,
+ * until store_close. */
 int store_open(const char *path, struct store **ret_store);
-/* Nobody may be using it any more. NULL is accepted. */
+/* Nobody may be using it any more. */
 void store_close(struct store *s);
 
 /*
@@ -42,14 +43,20 @@ int store_get(struct store *s, int64_t id, ag_time deadline, struct order *ret_o
 /* Returns: how many orders were written to ret_orders, a negative errno. */
 int store_list(struct store *s, const struct store_page *page, ag_time deadline,
                struct order *ret_orders);
-/* Cancels it unless it is on its way. Returns: 0 also when it was cancelled before; -EEXIST when it
- * is too late, *ret_order tells how it is; -ENOENT, -ETIMEDOUT, an error of db.h. */
-int store_cancel(struct store *s, int64_t id, ag_time deadline, struct order *ret_order);
+/* Cancels it unless it is on its way. Returns: 0 also when it was cancelled before, then
+ * *ret_again; -EEXIST when it is too late, *ret_order tells how it is; -ENOENT, -ETIMEDOUT, an
+ * error of db.h. */
+int store_cancel(struct store *s, int64_t id, ag_time deadline, struct order *ret_order,
+                 bool *ret_again);
 
-/* For the workers. Takes the order for shipping. Returns: 0, -ENOENT if it was cancelled, … */
+/* For the process whose turn it is to ship, before it does: what it claims from now on is told from
+ * what was claimed before. Returns: 0 and the newest order of all, an error of db.h. */
+int store_begin_shift(struct store *s, int64_t *ret_newest);
+/* Takes the order for shipping, once in a shift. Returns: 0; -ENOENT if it was cancelled, or was
+ * taken; -ETIMEDOUT, an error of db.h. */
 int store_claim(struct store *s, int64_t id, struct order *ret_order);
-/* Marks it shipped. */
-int store_shipped(struct store *s, int64_t id);
+/* Marks an order that was claimed. */
+int store_shipped(struct store *s, int64_t id, struct order *ret_order);
 /* The ids of orders that are not shipped yet, above `after`, up to `last`, in order. Returns: how
  * many, at most `max`; a negative errno. */
 int store_waiting(struct store *s, int64_t after, int64_t last, int64_t *ret_ids, int max);

@@ -20,6 +20,7 @@ AG__BEGIN
 
 typedef struct ag_listener ag_listener;
 typedef struct ag_conn ag_conn;
+typedef struct ag_ctx ag_ctx; /* aglet/ctx.h */
 
 /**
  * Listens on `net` "tcp", "tcp4", "tcp6" or "unix". `addr` is "host:port", ":port" (all
@@ -30,6 +31,31 @@ typedef struct ag_conn ag_conn;
  */
 AG_API int ag_listen(const char *net, const char *addr, ag_listener **ret_listener);
 
+/** How ag_listen_with listens; all-zero is ag_listen. May be copied; read before the call returns.
+ */
+typedef struct ag_listen_opts {
+    bool reuse_port; /* TCP: others that ask for it, too, may listen there at the same time, each
+                        with a queue of its own (SO_REUSEPORT); the system deals connections out */
+} ag_listen_opts;
+
+/** ag_listen with options; `opts` may be NULL. Returns: as ag_listen. */
+AG_API int ag_listen_with(const ag_listen_opts *opts, const char *net, const char *addr,
+                          ag_listener **ret_listener);
+
+/** A listener over a listening socket made elsewhere - handed over by another process - which it
+ * owns from now on: close-on-exec and non-blocking.
+ * Returns: 0 and *ret_listener with one reference; -EBADF, -ENOTSOCK, -EINVAL for one that does not
+ * listen or is no stream, -ENOMEM, -ENOSPC: then it stays the caller's. */
+AG_API int ag_listener_from_fd(int fd, ag_listener **ret_listener);
+
+/** The descriptor, for socket options and to hand it to another process. Owns: the listener.
+ * Returns: -ECANCELED when closed. */
+AG_API int ag_listener_fd(ag_listener *l);
+
+/** Says whether another process has this socket, too, and goes on with it: then a stop refuses
+ * nobody and leaves the queue to the other, and a close removes no file. From: any thread. */
+AG_API void ag_listener_share(ag_listener *l, bool shared);
+
 /**
  * Waits: until a connection comes. Returns: 0 and *ret_conn with one reference; -ECANCELED when
  * the listener is closed; -EMFILE, -ENFILE, -ENOMEM, -ENOSPC when resources ran out (the
@@ -38,13 +64,15 @@ AG_API int ag_listen(const char *net, const char *addr, ag_listener **ret_listen
 AG_API int ag_accept(ag_listener *l, ag_conn **ret_conn);
 
 /** No more connections; waiting ag_accept calls return -ECANCELED; removes the Unix socket's
- * file. Returns: 0, -ECANCELED if it was closed before. */
+ * file, unless the listener is shared. Who is in the queue and was not accepted is cut, unless
+ * another process has the socket, too. Returns: 0, -ECANCELED if it was closed before. */
 AG_API int ag_listener_close(ag_listener *l);
 
 /**
  * Lets no more connections come, and loses none that has: ag_accept gives what is in the queue or
  * arrives there within 20 ms from a handshake under way, then -ECANCELED. Close the listener after
- * that; a client that comes meanwhile is refused at the close.
+ * that; a client that comes meanwhile is refused at the close. If the listener is shared: ag_accept
+ * gives -ECANCELED at once, and who waits or comes is the other process's.
  * Returns: 0, -ECANCELED if it was closed, -ENOMEM …: then it only stops after those 20 ms.
  */
 AG_API int ag_listener_stop(ag_listener *l);
@@ -53,8 +81,8 @@ AG_API int ag_listener_stop(ag_listener *l);
 AG_API const char *ag_listener_addr(ag_listener *l);
 
 /**
- * Connects to "host:port" or a path; "udp" makes a connected datagram socket. Names are looked
- * up without stalling other goroutines; every address of the answer is tried in turn.
+ * Connects to "host:port" or a path; "udp" and "unixgram" make a connected datagram socket. Names
+ * are looked up without stalling other goroutines; every address of the answer is tried in turn.
  * Waits: until connected. Returns: 0 and *ret_conn with one reference; -ECONNREFUSED,
  * -ETIMEDOUT, -ENOENT (no such host), -EINVAL …
  */
@@ -110,7 +138,13 @@ AG_API int ag_set_write_deadline(ag_conn *c, ag_time t);
 
 /** Closes the socket; every waiter gets -ECANCELED. Returns: 0, -ECANCELED if it was closed. */
 AG_API int ag_conn_close(ag_conn *c);
-/** `how` as in shutdown(2): SHUT_RD, SHUT_WR, SHUT_RDWR. */
+/** Closes it at once: what was written and not taken by the peer is dropped, and a peer over TCP
+ * gets a reset. For one that has stopped reading: after ag_conn_close the kernel keeps the unsent
+ * bytes, megabytes perhaps, and goes on trying for minutes. Returns: as ag_conn_close. */
+AG_API int ag_conn_reset(ag_conn *c);
+/** `how` as in shutdown(2): SHUT_RD, SHUT_WR, SHUT_RDWR. Waits: with TLS, for room to say so to the
+ * peer, unless somebody writes; else never. Returns: 0, -ECANCELED closed, -ENOTCONN …; -ETIMEDOUT
+ * past the write deadline, with nothing done. */
 AG_API int ag_conn_shutdown(ag_conn *c, int how);
 
 /** Both ends as text. Owns: the connection. Computed at the first call. Returns: "" when closed
@@ -122,13 +156,31 @@ AG_API const char *ag_conn_remote(ag_conn *c);
 AG_API int64_t ag_conn_sent(ag_conn *c);
 AG_API int64_t ag_conn_received(ag_conn *c);
 
-/** The descriptor, for socket options. Owns: the connection. */
+/** The application protocol that both ends agreed on when the connection was secured (ALPN): "h2",
+ * "http/1.1" …; "" if none, before the handshake, and without TLS. Never waits. Owns: the
+ * connection. */
+AG_API const char *ag_conn_protocol(ag_conn *c);
+
+/** The descriptor, for socket options: what goes over it may be encrypted (aglet/tls.h). Owns: the
+ * connection. */
 AG_API int ag_conn_fd(ag_conn *c);
 
 /** Whether the peer has closed the connection or ended its sending, which TCP can't tell apart, or
  * the connection has failed or is closed here. What came before may still be read. Never waits: for
  * who works for a client, and would do so in vain. */
 AG_API bool ag_conn_peer_is_gone(ag_conn *c);
+
+/**
+ * Ends `ctx`, as ag_ctx_cancel_cause(ctx, -ECONNRESET) does, when the peer goes: when the
+ * connection has failed or was reset, or the peer ends its sending when all that it sent has been
+ * read. An end that comes while something is unread, or came before this call, does not count: who
+ * sends its questions, closes its side and waits for the answers gets them. Costs nothing until it
+ * happens; by the poller, so inside ag_run only.
+ * One context per connection: a later one replaces it, NULL takes it back. A close here does not
+ * end it.
+ * Returns: 0, -ECANCELED if closed. Owns: takes a reference of `ctx`, until then.
+ */
+AG_API int ag_conn_cancel_when_gone(ag_conn *c, ag_ctx *ctx);
 
 /**
  * ag_conn_when_readable(c, fn, args...): starts fn(args...) as a goroutine once c is readable,

@@ -35,6 +35,7 @@ void ag__http_body_begin(ag__http_work *w, uint32_t head_n) {
     req->body_done = !h->chunked && req->left == 0;
     req->body_error = 0;
     req->body_bytes = 0;
+    req->trailers_n = 0;
     if (req->body_done)
         return;
     req->body_max = w->s->opt.body_max;
@@ -45,6 +46,7 @@ void ag__http_body_begin(ag__http_work *w, uint32_t head_n) {
     if (h->chunked) {
         ag__http_chunk_limits limits = {.body_max = 0};
         ag__http_chunked_init(&req->chunks, &limits);
+        ag__http_trailers_begin(req);
     }
 }
 
@@ -57,14 +59,13 @@ void ag_http_limit_body(ag_http_request *req, int64_t max_bytes, ag_time ns) {
 
 /* ---- Waiting for the client ----------------------------------------------------------------- */
 
-static int fail(ag_http_request *req, int error) {
+int ag__http_body_fail(ag_http_request *req, int error) {
     req->body_error = error;
     req->w->res.close = true;
     return error;
 }
 
-/* Until when the next bytes must be there. */
-static ag_time deadline_of(ag_http_request *req) {
+ag_time ag__http_body_deadline(ag_http_request *req) {
     int64_t rate = req->w->s->opt.body_rate;
     if (!req->body_began)
         req->body_began = ag_now();
@@ -89,7 +90,7 @@ static int before_wait(ag_http_request *req) {
 }
 
 static int read_failed(ag_http_request *req, ssize_t n) {
-    return fail(req, n == 0 ? -ECONNRESET : (int)n);
+    return ag__http_body_fail(req, n == 0 ? -ECONNRESET : (int)n);
 }
 
 /* Straight into `buf`. */
@@ -97,8 +98,8 @@ static ssize_t read_into(ag_http_request *req, char *buf, size_t n) {
     ag__http_work *w = req->w;
     int r = before_wait(req);
     if (r != 0)
-        return fail(req, r);
-    ag_set_read_deadline(w->hc->c, deadline_of(req));
+        return ag__http_body_fail(req, r);
+    ag_set_read_deadline(w->hc->c, ag__http_body_deadline(req));
     w->waits_for_client = true;
     ssize_t got = ag_read(w->hc->c, buf, n);
     if (got == -ETIMEDOUT)
@@ -111,7 +112,7 @@ static ssize_t read_into(ag_http_request *req, char *buf, size_t n) {
 static ssize_t read_plain(ag_http_request *req, char *buf, size_t n) {
     ag__http_work *w = req->w;
     if (w->head.content_length > req->body_max)
-        return fail(req, -EMSGSIZE);
+        return ag__http_body_fail(req, -EMSGSIZE);
     if ((int64_t)n > req->left)
         n = (size_t)req->left;
     size_t here = w->in_n - w->at;
@@ -156,10 +157,10 @@ static int decode_some(ag_http_request *req) {
     if (w->at == w->in_n) {
         int r = before_wait(req);
         if (r != 0)
-            return fail(req, r);
+            return ag__http_body_fail(req, r);
         if (!make_body_room(req))
-            return fail(req, -ENOMEM);
-        ssize_t n = ag__http_fill(w, deadline_of(req));
+            return ag__http_body_fail(req, -ENOMEM);
+        ssize_t n = ag__http_fill(w, ag__http_body_deadline(req));
         if (n <= 0)
             return read_failed(req, n);
     }
@@ -168,7 +169,7 @@ static int decode_some(ag_http_request *req) {
     int64_t n = ag__http_chunked_decode(&req->chunks, w->in + w->at, w->in_n - w->at, &consumed);
     if (n < 0) {
         req->body_verdict = (int)n;
-        return fail(req, n == AG__BAD_BODY_TOO_LARGE ? -EMSGSIZE : -EPROTO);
+        return ag__http_body_fail(req, n == AG__BAD_BODY_TOO_LARGE ? -EMSGSIZE : -EPROTO);
     }
     req->must_continue = false;
     req->decoded_at = w->at;
@@ -196,6 +197,10 @@ static ssize_t read_chunked(ag_http_request *req, char *buf, size_t n) {
     return (ssize_t)n;
 }
 
+ssize_t ag__http_read_1(ag_http_request *req, char *buf, size_t n) {
+    return req->chunked ? read_chunked(req, buf, n) : read_plain(req, buf, n);
+}
+
 /* ---- For handlers --------------------------------------------------------------------------- */
 
 ssize_t ag_http_body_read(ag_http_request *req, void *buf, size_t n) {
@@ -203,7 +208,7 @@ ssize_t ag_http_body_read(ag_http_request *req, void *buf, size_t n) {
         return req->body_error;
     if (req->body_done || !n)
         return 0;
-    ssize_t got = req->chunked ? read_chunked(req, buf, n) : read_plain(req, buf, n);
+    ssize_t got = req->w->wire->body_read(req, buf, n);
     if (got > 0) {
         req->body_bytes += got;
         ag__http_count(&req->w->counters.body_bytes_in, got);
@@ -223,7 +228,7 @@ int ag_http_body_all(ag_http_request *req, size_t limit, char **ret_body, size_t
     if (req->body_error)
         return req->body_error;
     if (!req->chunked && (uint64_t)req->left > limit)
-        return fail(req, -EMSGSIZE);
+        return ag__http_body_fail(req, -EMSGSIZE);
     /* A promised length is believed up to 64 KiB; beyond, the bytes must come first. */
     size_t size = !req->chunked && req->left < 65536 ? (size_t)req->left : 4096, n = 0;
     if (size > limit)
@@ -231,7 +236,7 @@ int ag_http_body_all(ag_http_request *req, size_t limit, char **ret_body, size_t
     char *body = grow(req, NULL, 0, size);
     for (;;) {
         if (!body)
-            return fail(req, -ENOMEM);
+            return ag__http_body_fail(req, -ENOMEM);
         char more;
         ssize_t got = n < size ? ag_http_body_read(req, body + n, size - n)
                                : ag_http_body_read(req, &more, 1);
@@ -240,7 +245,7 @@ int ag_http_body_all(ag_http_request *req, size_t limit, char **ret_body, size_t
         if (got == 0)
             break;
         if (n == limit)
-            return fail(req, -EMSGSIZE);
+            return ag__http_body_fail(req, -EMSGSIZE);
         if (n == size) {
             size = size < limit / 2 ? size * 2 : limit;
             body = grow(req, body, n, size);
@@ -264,7 +269,8 @@ bool ag__http_body_is_long(const ag__http_work *w) {
            (req->body_error || req->must_continue || (!req->chunked && req->left > AG__HTTP_DRAIN));
 }
 
-bool ag__http_body_drain(ag__http_work *w) {
+/* Reads and drops the rest. Returns: false if that is not worth it or failed. */
+static bool drain(ag__http_work *w) {
     ag_http_request *req = &w->req;
     char buf[4096];
     int64_t dropped = 0;
@@ -279,4 +285,16 @@ bool ag__http_body_drain(ag__http_work *w) {
         dropped += n;
     }
     return req->body_done;
+}
+
+void ag__http_end_1(ag__http_work *w) {
+    ag_http_request *req = &w->req;
+    if (!req->body_done && !w->res.close && !drain(w))
+        w->res.close = true;
+    if (!req->body_done)
+        w->then = AG__THEN_LINGER;
+}
+
+bool ag__http_is_gone_1(const ag__http_work *w) {
+    return ag_conn_peer_is_gone(w->hc->c);
 }

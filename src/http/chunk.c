@@ -18,8 +18,8 @@
  * of an extension. Extensions and trailers carry no body, so their sum is limited, not their
  * number.
  *
- * Refused: handing trailers to the application. They arrive after the decisions were made, and
- * merging them into the header is how requests are forged.
+ * Refused: merging trailers into the header. They arrive after the decisions were made, and that is
+ * how requests are forged. Who wants them gets them apart (trailer.c).
  */
 #include "http/chunk.h"
 
@@ -181,8 +181,10 @@ static int take_byte(ag__http_chunked *d, char c) {
     d->state = (uint8_t)to;
     if (to >= SIZE_GAP && to <= QUOTE_END && ++d->extensions > d->limits.extension_max)
         return AG__BAD_EXTENSIONS_TOO_LARGE;
-    if (from >= FIELD && from <= FIELD_LF && to != END_LF && ++d->trailers > d->limits.trailer_max)
-        return AG__BAD_TRAILERS_TOO_LARGE;
+    if (from >= FIELD && from <= FIELD_LF && to != END_LF) {
+        if (++d->trailers > d->limits.trailer_max || (d->keep && !d->keep(d->keep_arg, c)))
+            return AG__BAD_TRAILERS_TOO_LARGE;
+    }
     if (from == SIZE_LF) {
         d->state = d->left ? DATA : FIELD;
         d->digits = 0;

@@ -34,6 +34,9 @@ typedef struct ag__http_chunked {
     int64_t left;                  /* size of this chunk, then what is still to come of it */
     uint32_t extensions, trailers; /* bytes of them so far */
     uint8_t state, digits;
+    /* Gets each byte of the trailer fields, once it is checked; false refuses it. NULL: nobody. */
+    bool (*keep)(void *arg, char c);
+    void *keep_arg;
 } ag__http_chunked;
 
 /* `limits` NULL: the defaults. */
@@ -42,7 +45,7 @@ void ag__http_chunked_init(ag__http_chunked *d, const ag__http_chunk_limits *lim
 /*
  * Decodes buf[0..len) in place: the body's bytes move to the front of `buf`. All input is consumed,
  * unless the body ends before: then `d->done` is set and what follows stays where it is. Trailer
- * fields are checked and dropped.
+ * fields are checked and, without somebody to keep them, dropped.
  * Returns: how many bytes of the body are at `buf` now, or enum ag__http_verdict; `*ret_consumed`
  * is set in the first case only.
  */

@@ -94,6 +94,47 @@ AG_TEST(chunk_trailers_are_dropped) {
     check_body("3\r\nabc\r\n0\r\nName: value\r\nB:\r\nC: \t\x80 \r\n\r\n", "abc", 0);
 }
 
+struct kept {
+    char text[64];
+    size_t n, most;
+};
+static bool keep(void *arg, char c) {
+    struct kept *k = arg;
+    if (k->n < k->most)
+        k->text[k->n++] = c;
+    return k->n < k->most;
+}
+
+AG_TEST(chunk_trailers_are_kept_for_who_wants_them) {
+    static const char text[] = "1\r\na\r\n0\r\nName: value\r\nB:\r\n\r\n";
+    static const char lines[] = "Name: value\r\nB:\r\n";
+    char buf[64];
+    for (size_t step = 1; step < sizeof text; step++) {
+        ag__http_chunked d;
+        ag__http_chunked_init(&d, NULL);
+        struct kept kept = {.most = sizeof kept.text};
+        d.keep = keep;
+        d.keep_arg = &kept;
+        for (size_t at = 0, consumed; !d.done; at += consumed) {
+            size_t n = sizeof text - 1 - at < step ? sizeof text - 1 - at : step;
+            memcpy(buf, text + at, n);
+            ag_check(ag__http_chunked_decode(&d, buf, n, &consumed) >= 0);
+        }
+        ag_check_int(d.trailers, sizeof lines - 1);
+        ag_check_int(kept.n, sizeof lines - 1);
+        ag_check_mem(kept.text, lines, sizeof lines - 1);
+    }
+    ag__http_chunked d;
+    struct kept few = {.most = 5};
+    size_t consumed;
+    memcpy(buf, text, sizeof text);
+    ag__http_chunked_init(&d, NULL);
+    d.keep = keep;
+    d.keep_arg = &few;
+    ag_check_int(ag__http_chunked_decode(&d, buf, sizeof text - 1, &consumed),
+                 AG__BAD_TRAILERS_TOO_LARGE);
+}
+
 AG_TEST(malformed_chunks_are_refused) {
     static const char *const cases[][2] = {
         {"\r\n", "CHUNK_SIZE"},

@@ -5,6 +5,7 @@
  *     admit --> WAITING --readable--> run: read, parse, answer … until nothing is buffered
  *                  ^                    |
  *                  +---- wish ----------+--> linger --> close
+ *                                       +--> taken over by a handler: hijack.c
  *
  * run reads once and answers every request that came with it; their responses are collected and go
  * out in one write. Then the connection asks to be started again when there is more to read
@@ -20,12 +21,13 @@
  *
  * A client that was refused may still be sending. Closing at once would reset the connection, and
  * the refusal would be lost with it, so its direction stays open for a while (RFC 9112 9.6), and
- * what it sends is dropped.
+ * what it sends is dropped. The same goes for a connection that is one too many.
  */
 #include "http/server.h"
 
 #include <aglet/debug.h>
 #include <aglet/defer.h>
+#include <aglet/layer.h>
 #include <aglet/run.h>
 #include <errno.h>
 #include <stdio.h>
@@ -33,10 +35,8 @@
 #include <string.h>
 
 enum {
-    SHUT_OUR_SIDE = 1,          /* SHUT_WR of shutdown(2) */
-    LINGER_BYTES = 1024 * 1024, /* dropped before we give up */
-    WRITE_PIECE = 64 * 1024,    /* more of response gets more time */
-    WRITE_RATE = 4096,          /* bytes a second */
+    WRITE_PIECE = 64 * 1024, /* more of response gets more time */
+    WRITE_RATE = 4096,       /* bytes a second */
 };
 
 static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
@@ -48,9 +48,10 @@ static const char busy_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
 
 /* ---- Beginning and end ---------------------------------------------------------------------- */
 
-static void conn_free(ag__http_conn *hc) {
+void ag__http_conn_free(ag__http_conn *hc) {
     ag_http_server *s = hc->s;
     ag_conn_close(hc->c);
+    ag__http_context_done(hc);
     ag_mutex_lock(&s->lock);
     ag__http_wheel_remove(s, hc);
     ag_mutex_unlock(&s->lock);
@@ -59,10 +60,14 @@ static void conn_free(ag__http_conn *hc) {
     ag__http_server_unref(s);
 }
 
+int ag__http_conn_wish(ag__http_conn *hc) {
+    return ag_conn_when_readable(hc->c, ag__http_conn_run, hc);
+}
+
 /* Waits for the next bytes without holding anything. `hc` is somebody else's afterwards. */
 static void wish(ag__http_conn *hc) {
-    if (ag_conn_when_readable(hc->c, ag__http_conn_run, hc) != 0)
-        conn_free(hc);
+    if (ag__http_conn_wish(hc) != 0)
+        ag__http_conn_free(hc);
 }
 
 static void wait_for_more(ag__http_conn *hc) {
@@ -70,39 +75,49 @@ static void wait_for_more(ag__http_conn *hc) {
     wish(hc);
 }
 
-static void turn_away(ag_http_server *s, ag_conn *c) {
-    ag_mutex_lock(&s->lock);
+/* What a connection that has just come is to be; AG__CONN_KINDS: closed. With a layer it can't be
+   told anything without waiting for its client. With the lock. */
+static uint8_t kind_of(ag_http_server *s, ag_conn *c) {
+    if (s->open - s->away < s->opt.conns_max || ag__http_wheel_evict(s))
+        return AG__CONN_FRESH;
     s->refused++;
-    ag_mutex_unlock(&s->lock);
-    ag_set_write_deadline(c, ag_now() + AG_SEC);
-    ag_write(c, busy_answer, sizeof busy_answer - 1);
-    ag_conn_close(c);
-    ag_unref(c);
+    return s->away < AG__HTTP_AWAY && !ag_layer_of(c) ? AG__CONN_AWAY : AG__CONN_KINDS;
+}
+
+/* Its client may be about to send a request, so it stays until that has come, and for the end. */
+static void turn_away(ag__http_conn *hc) {
+    ag_set_write_deadline(hc->c, ag_now() + AG_SEC); /* an empty buffer takes it at once */
+    ag_write(hc->c, busy_answer, sizeof busy_answer - 1);
+    ag_conn_shutdown(hc->c, AG__SHUT_SENDING);
 }
 
 void ag__http_conn_admit(ag_http_server *s, ag_conn *c) {
     ag__http_conn *hc = calloc(1, sizeof *hc);
     ag_time now = ag_now();
     ag_mutex_lock(&s->lock);
-    bool ok = hc && (s->open < s->opt.conns_max || ag__http_wheel_evict(s));
+    uint8_t kind = hc ? kind_of(s, c) : AG__CONN_KINDS;
+    bool ok = kind != AG__CONN_KINDS;
     if (ok) {
         hc->c = c;
         hc->s = s;
         hc->since = now;
         hc->write_set = INT64_MIN / 2;
-        hc->kind = AG__CONN_FRESH;
+        hc->kind = kind;
         hc->state = AG__CONN_RUNNING;
         ok = ag__http_wheel_add(s, hc, now);
     }
     if (ok)
         ag__http_server_ref(s);
     ag_mutex_unlock(&s->lock);
-    if (ok) {
-        wait_for_more(hc);
-    } else {
+    if (!ok) {
         free(hc);
-        turn_away(s, c);
+        ag_conn_close(c);
+        ag_unref(c);
+        return;
     }
+    if (kind == AG__CONN_AWAY)
+        turn_away(hc);
+    wait_for_more(hc);
 }
 
 /* ---- Reading and writing -------------------------------------------------------------------- */
@@ -141,16 +156,19 @@ ssize_t ag__http_fill(ag__http_work *w, ag_time deadline) {
     return n;
 }
 
+ag_time ag__http_write_extra(size_t bytes) {
+    return bytes > WRITE_PIECE ? (ag_time)((bytes - WRITE_PIECE) / WRITE_RATE) * AG_SEC : 0;
+}
+
 /* The deadline of a small write comes up to a second too late, and is set once in that time. */
-static void set_write_deadline(ag__http_work *w, size_t bytes) {
+void ag__http_write_deadline(ag__http_work *w, size_t bytes) {
     ag__http_conn *hc = w->hc;
     ag_time limit = w->s->opt.write_ns, slack = limit < 4 * AG_SEC ? limit / 4 : AG_SEC;
     bool large = bytes > WRITE_PIECE;
     ag_time now = w->answering || large ? ag_now() : w->now;
     if (!large && now - hc->write_set < slack)
         return;
-    ag_time extra = large ? (ag_time)((bytes - WRITE_PIECE) / WRITE_RATE) * AG_SEC : 0;
-    ag_set_write_deadline(hc->c, now + limit + slack + extra);
+    ag_set_write_deadline(hc->c, now + limit + slack + ag__http_write_extra(bytes));
     /* The time of a large write must not stay for the next small one. */
     hc->write_set = large ? INT64_MIN / 2 : now;
 }
@@ -167,12 +185,17 @@ int ag__http_send_out(ag__http_work *w, const struct iovec *more, int count) {
     }
     if (bytes == 0)
         return 0;
-    set_write_deadline(w, bytes);
+    ag__http_write_deadline(w, bytes);
     iov[0] = (struct iovec){w->out, w->out_n};
+    int64_t before = ag_conn_sent(w->hc->c);
     n = count ? ag_writev(w->hc->c, iov, count + 1) : ag_write(w->hc->c, w->out, w->out_n);
+    if (n == -ECANCELED || n == -ETIMEDOUT)
+        n = ag__http_write_on(w, iov, count + 1, ag_conn_sent(w->hc->c) - before, n);
     w->out_n = 0;
-    if (n == -ETIMEDOUT)
+    if (n == -ETIMEDOUT) {
         ag__http_count(&w->counters.timed_out, 1);
+        ag_conn_reset(w->hc->c); /* nor shall the kernel keep for minutes what it does not take */
+    }
     return w->broken = n < 0 ? (int)n : 0;
 }
 
@@ -181,7 +204,7 @@ int ag__http_send_out(ag__http_work *w, const struct iovec *more, int count) {
 /* Drops what a refused client has sent. */
 static void linger(ag__http_work *w) {
     w->hc->lingered += w->in_n;
-    w->then = w->hc->lingered < LINGER_BYTES ? AG__THEN_WAIT : AG__THEN_CLOSE;
+    w->then = w->hc->lingered < AG__LINGER_BYTES ? AG__THEN_WAIT : AG__THEN_CLOSE;
 }
 
 /* The rest of a head, or its first part behind other requests. Returns: false at the end. */
@@ -197,15 +220,29 @@ static bool read_more(ag__http_work *w, ag_time *head_end) {
     return n > 0;
 }
 
+/* Whether a connection is new and one of HTTP/2: TLS has agreed on that, or it begins with the
+   preface. */
+static bool turns_to_h2(const ag__http_work *w) {
+    return w->hc->kind == AG__CONN_FRESH && w->at == 0 &&
+           (ag__http_h2_is_preface(w->in, w->in_n) ||
+            strcmp(ag_conn_protocol(w->hc->c), "h2") == 0);
+}
+
 /* Answers everything that is buffered. */
 static void serve(ag__http_work *w) {
     ag_time head_end = 0;
     w->then = AG__THEN_CLOSE;
     ag__http_head_reset(&w->head);
     for (;;) {
+        if (turns_to_h2(w)) {
+            w->then = AG__THEN_H2;
+            return;
+        }
         int n = ag__http_parse(&w->head, w->in + w->at, w->in_n - w->at);
         if (n > 0) {
             ag__http_answer(w, (uint32_t)n);
+            if (w->taken)
+                break;
             if (w->broken || w->res.close) {
                 if (w->at < w->in_n)
                     w->then = AG__THEN_LINGER;
@@ -232,9 +269,9 @@ static void serve(ag__http_work *w) {
 
 /* ---- A run ---------------------------------------------------------------------------------- */
 
-static void begin_lingering(ag__http_conn *hc) {
+void ag__http_conn_linger(ag__http_conn *hc) {
     ag_time now = ag_now();
-    ag_conn_shutdown(hc->c, SHUT_OUR_SIDE);
+    ag_conn_shutdown(hc->c, AG__SHUT_SENDING);
     hc->since = now;
     hc->kind = AG__CONN_LINGER;
     ag_mutex_lock(&hc->s->lock);
@@ -242,22 +279,38 @@ static void begin_lingering(ag__http_conn *hc) {
     ag_mutex_unlock(&hc->s->lock);
 }
 
+void ag__http_conn_let_go(ag__http_conn *hc) {
+    if (atomic_fetch_sub(&hc->holders, 1) > 1)
+        return;
+    ag__http_conn_linger(hc);
+    wait_for_more(hc);
+}
+
 static void give_back(ag__http_work *w) {
     ag__http_conn *hc = w->hc;
     uint8_t then = w->then;
+    if (w->taken) {
+        ag__http_work_put(w);
+        ag__http_conn_let_go(hc);
+        return;
+    }
+    if (then != AG__THEN_CLOSE && w->waits_for_client)
+        ag_set_read_deadline(hc->c, 0);
+    if (then == AG__THEN_H2) {
+        ag__http_h2_begin(w);
+        return;
+    }
     if (then != AG__THEN_CLOSE) {
-        if (w->waits_for_client)
-            ag_set_read_deadline(hc->c, 0);
         if (hc->kind == AG__CONN_FRESH)
             hc->kind = AG__CONN_IDLE;
         if (hc->kind == AG__CONN_IDLE)
             atomic_store_explicit(&hc->since, w->now, AG__RELAXED);
     }
     if (then == AG__THEN_LINGER)
-        begin_lingering(hc);
+        ag__http_conn_linger(hc);
     ag__http_work_put(w);
     if (then == AG__THEN_CLOSE)
-        conn_free(hc);
+        ag__http_conn_free(hc);
     else
         wait_for_more(hc);
 }
@@ -292,16 +345,31 @@ static void print_panic(ag__http_work *w, const ag_panic_info *info) {
     free(text);
 }
 
+static void tell_panic(ag__http_work *w, const ag_panic_info *info) {
+    const ag_http_options *opt = &w->s->opt;
+    if (opt->on_panic)
+        opt->on_panic(w->answering ? &w->req : NULL, info);
+    else
+        print_panic(w, info);
+    if (opt->panic == AG_HTTP_PANIC_ABORT)
+        ag_panic("http: a handler panicked: %s", info->msg);
+}
+
+void ag__http_cut_short(ag__http_work *w, const ag_panic_info *info) {
+    ag__http_context_leave(w);
+    w->finished = true;
+    w->now = ag_now();
+    if (info) {
+        ag__http_count(&w->counters.panics, 1);
+        tell_panic(w, info);
+    }
+}
+
 /* The end of every run, whatever way it ended. */
 static void leave(ag__http_work *w) {
     const ag_panic_info *info = ag_recover();
     if (!w->finished) {
-        w->finished = true;
-        w->now = ag_now();
-        if (info) {
-            ag__http_count(&w->counters.panics, 1);
-            print_panic(w, info);
-        }
+        ag__http_cut_short(w, info);
         w->then = AG__THEN_CLOSE;
         if (w->answering && ag__http_response_rewind(&w->res))
             ag__http_refuse(w, 500, "internal server error");
@@ -313,7 +381,7 @@ static void leave(ag__http_work *w) {
 
 static void run_with(ag__http_work *w) {
     ag_defer(leave, w);
-    if (w->hc->kind == AG__CONN_LINGER)
+    if (w->hc->kind >= AG__CONN_LINGER)
         linger(w);
     else
         serve(w);
@@ -324,10 +392,14 @@ void ag__http_conn_run(ag__http_conn *hc) {
     uint8_t waiting = AG__CONN_WAITING;
     ag__http_work *w = ag__http_work_take(hc->s);
     if (!w) {
-        conn_free(hc);
+        ag__http_conn_free(hc);
         return;
     }
     ssize_t n = ag_try_read(hc->c, w->in, w->in_size);
+    if (hc->h2) {
+        ag__http_h2_read(hc, w, n);
+        return;
+    }
     if (n == -EAGAIN) { /* started for nothing: the last read has taken what the event was for */
         ag__http_work_put(w);
         wish(hc);
@@ -337,7 +409,7 @@ void ag__http_conn_run(ag__http_conn *hc) {
     if (n <= 0 || !atomic_compare_exchange_strong_explicit(&hc->state, &waiting, AG__CONN_RUNNING,
                                                            memory_order_acquire, AG__RELAXED)) {
         ag__http_work_put(w);
-        conn_free(hc);
+        ag__http_conn_free(hc);
         return;
     }
     w->hc = hc;

@@ -14,6 +14,8 @@
 #include "http/server.h"
 
 #include <aglet/defer.h>
+#include <aglet/run.h>
+#include <aglet/trace.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -156,9 +158,11 @@ bool ag__http_must_close(const ag__http_work *w) {
     return ag_http_stopping(w->s) || (w->answering && ag__http_body_is_long(w));
 }
 
+/* Also when the client has gone: what it has asked for was done, and is to be followed up. */
 static void run_later(ag__http_work *w) {
-    if (ag__http_flush_out(w) != 0)
-        return;
+    /* The end of our side may be the end of the response. */
+    if (w->wire->flush(w) == 0 && w->res.close && w->wire->major == 1)
+        ag_conn_shutdown(w->hc->c, AG__SHUT_SENDING);
     for (ag__http_later *l = w->req.later; l; l = l->link) {
         typedef void (*six)(intptr_t, intptr_t, intptr_t, intptr_t, intptr_t, intptr_t);
         ((six)l->fn)(l->args[0], l->args[1], l->args[2], l->args[3], l->args[4], l->args[5]);
@@ -177,6 +181,7 @@ static void request_begin(ag__http_work *w, uint32_t head_n) {
     ag__http_body_begin(w, head_n);
     ag__http_response_begin(w);
     w->answering = true;
+    atomic_store_explicit(&w->goroutine, ag_id(), AG__RELAXED);
 }
 
 /* After the response: the body's rest, and where the next request begins. */
@@ -185,11 +190,24 @@ static void request_end(ag__http_work *w) {
     w->answering = false;
     if (req->later)
         run_later(w);
-    if (!req->body_done && !w->res.close && !ag__http_body_drain(w))
-        w->res.close = true;
+    atomic_store_explicit(&w->goroutine, 0, AG__RELAXED);
     if (!req->body_done)
-        w->then = AG__THEN_LINGER;
+        w->wire->end(w);
     ag__http_arena_reset(w);
+}
+
+/* Its writing takes some milliseconds, for which the client has not to wait. */
+static void tell_slow(ag__http_work *w, ag_time ns) {
+    const char *pattern = w->req.pattern;
+    if (w->wire->flush(w) == 0)
+        ag_trace_keep("slow request: %s took %lld ms", *pattern ? pattern : "(no route)",
+                      (long long)(ns / AG_MS));
+}
+
+static void account(ag__http_work *w, ag_time ns) {
+    ag__http_count_request(w, w->res.status, ns);
+    if (ns > w->s->opt.slow_ns)
+        tell_slow(w, ns);
 }
 
 static void note_speed(ag__http_route_entry *e, bool fast) {
@@ -203,17 +221,20 @@ void ag__http_answer(ag__http_work *w, uint32_t head_n) {
     ag_http_request *req = &w->req;
     request_begin(w, head_n);
     ag__http_route_entry *e = find_route(w);
+    /* A stream may have waited for its turn. */
+    ag_time began = w->wire->major == 1 ? req->received_at : w->stream.turn;
     w->fast = !e || atomic_load_explicit(&e->fast, AG__RELAXED) >= AG__HTTP_FAST_RUNS;
     if (w->out_n && !w->fast)
         ag__http_flush_out(w);
-    ag_http_next(req, &w->res);
+    ag__http_run(w);
     answer_body_error(w);
     w->now = ag_now();
     ag__http_response_end(w);
     ag_time ns = w->now - req->received_at;
-    ag__http_count_request(w, w->res.status, ns);
+    if (!w->taken)
+        account(w, ns);
     if (e)
-        note_speed(e, ns <= AG__HTTP_FAST);
+        note_speed(e, w->now - began <= AG__HTTP_FAST);
     request_end(w);
 }
 

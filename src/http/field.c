@@ -9,7 +9,8 @@
  * The meaning of Host, Content-Length, Transfer-Encoding, Connection and Expect is settled here, so
  * that the server reads results and never strings. Framing is refused whenever two readers could
  * disagree on it (RFC 9112 6.3): both lengths, a repeated length even if it is the same, a list of
- * codings that holds anything but one `chunked`, any coding in HTTP/1.0.
+ * codings that holds anything but one `chunked`, any coding in HTTP/1.0, a body of CONNECT or
+ * TRACE, which some take for the tunnel's first bytes and some for the next request.
  */
 #include "http/parse.h"
 
@@ -175,7 +176,7 @@ int ag__http_field_apply(ag__http_head *h, const char *buf) {
     ag__http_text value = ag__http_at(buf, f->value);
     switch (f->id) {
     case AG__FIELD_HOST:
-        return apply_host(h, buf, f->value);
+        return h->is_reply ? 0 : apply_host(h, buf, f->value);
     case AG__FIELD_CONTENT_LENGTH:
         return apply_length(h, value);
     case AG__FIELD_TRANSFER_ENCODING:
@@ -184,15 +185,21 @@ int ag__http_field_apply(ag__http_head *h, const char *buf) {
         apply_connection(h, value);
         return 0;
     case AG__FIELD_EXPECT:
-        return apply_expect(h, value);
+        return h->is_reply ? 0 : apply_expect(h, value);
+    case AG__FIELD_AUTHORIZATION:
+        return h->known[AG__FIELD_AUTHORIZATION] != h->field_count ? AG__BAD_AUTHORIZATION_REPEATED
+                                                                   : 0;
     default:
         return 0;
     }
 }
 
 int ag__http_fields_end(ag__http_head *h) {
-    if (h->minor > 0 && !h->known[AG__FIELD_HOST])
+    if (!h->is_reply && h->minor > 0 && !h->known[AG__FIELD_HOST])
         return AG__BAD_HOST_MISSING;
+    if (!h->is_reply && (h->method_id == AG__METHOD_CONNECT || h->method_id == AG__METHOD_TRACE) &&
+        (h->chunked || h->content_length > 0))
+        return AG__BAD_BODY_UNEXPECTED;
     h->keep_alive = !(h->connection & CONNECTION_CLOSE) &&
                     (h->minor > 0 || (h->connection & CONNECTION_KEEP_ALIVE));
     h->upgrade =

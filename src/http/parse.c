@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The request head: lines, request line, header fields.
+ * The head of a request or of a reply: lines, first line, header fields.
  *
  * Idea: a line is parsed when it is complete, never before. memchr finds its end; what was searched
  * in vain is remembered, so that bytes that drip in one by one cost no more than bytes that come
@@ -29,6 +29,7 @@ enum { STATE_REQUEST, STATE_FIELDS, STATE_DONE, STATE_REFUSED };
 enum { LINE_MAX_DEFAULT = 8192, HEAD_MAX_DEFAULT = 65536, HEAD_MAX = 1 << 30, EMPTY_LINES_MAX = 2 };
 
 static int take_request_line(ag__http_head *h, const char *buf, uint32_t end);
+static int take_status_line(ag__http_head *h, const char *buf, uint32_t end);
 static int take_field(ag__http_head *h, const char *buf, uint32_t end);
 
 void ag__http_head_init(ag__http_head *h, ag__http_field *fields, uint32_t field_max,
@@ -46,7 +47,14 @@ void ag__http_head_init(ag__http_head *h, ag__http_field *fields, uint32_t field
         h->limits.line_max = h->limits.head_max;
     if (!h->limits.body_max)
         h->limits.body_max = INT64_MAX;
+    h->is_reply = false;
     ag__http_head_reset(h);
+}
+
+void ag__http_reply_init(ag__http_head *h, ag__http_field *fields, uint32_t field_max,
+                         const ag__http_limits *limits) {
+    ag__http_head_init(h, fields, field_max, limits);
+    h->is_reply = true;
 }
 
 void ag__http_head_reset(ag__http_head *h) {
@@ -62,8 +70,10 @@ static int refuse(ag__http_head *h, int verdict) {
 }
 
 /* A request starts with a letter, or with an empty line. Anything else, a TLS handshake for one, is
-   refused at its first byte. */
-static int check_first_byte(char c) {
+   refused at its first byte; and so is what does not begin as a reply. */
+static int check_first_byte(const ag__http_head *h, char c) {
+    if (h->is_reply)
+        return c == 'H' ? 0 : AG__BAD_STATUS_LINE;
     if (ag__http_is(c, AG__CH_TOKEN) || c == '\r')
         return 0;
     return c == '\n' ? AG__BAD_BARE_LF : AG__BAD_METHOD;
@@ -81,7 +91,7 @@ static int take_line(ag__http_head *h, const char *buf, uint32_t end) {
     if (end == h->line_at)
         return ++h->empty_lines > EMPTY_LINES_MAX ? AG__BAD_EMPTY_LINES : 0;
     h->state = STATE_FIELDS;
-    return take_request_line(h, buf, end);
+    return h->is_reply ? take_status_line(h, buf, end) : take_request_line(h, buf, end);
 }
 
 int ag__http_parse(ag__http_head *h, const char *buf, size_t len) {
@@ -94,7 +104,7 @@ int ag__http_parse(ag__http_head *h, const char *buf, size_t len) {
         uint32_t line_end_max = head_max;
         int too_long = AG__BAD_HEAD_TOO_LARGE;
         if (h->state == STATE_REQUEST) {
-            int bad = check_first_byte(buf[h->line_at]);
+            int bad = check_first_byte(h, buf[h->line_at]);
             if (bad)
                 return refuse(h, bad);
             if (h->limits.line_max < head_max - h->line_at) {
@@ -183,6 +193,30 @@ static int take_request_line(ag__http_head *h, const char *buf, uint32_t end) {
     if (!bad)
         bad = ag__http_target_apply(h, buf);
     return bad ? blame(buf, at, end, bad) : 0;
+}
+
+/* ---- Status line ---------------------------------------------------------------------------- */
+
+/* "HTTP/1.1 200 reason". The space behind the number is often left out with the reason. */
+static int take_status_line(ag__http_head *h, const char *buf, uint32_t end) {
+    const char *p = buf + h->line_at;
+    uint32_t n = end - h->line_at;
+    if (n < 12 || p[8] != ' ')
+        return blame(buf, h->line_at, end, AG__BAD_STATUS_LINE);
+    int bad = take_version(h, buf, h->line_at, h->line_at + 8);
+    if (bad)
+        return bad;
+    for (int i = 9; i < 12; i++) {
+        if (!ag__http_is(p[i], AG__CH_DIGIT))
+            return AG__BAD_STATUS_LINE;
+        h->status = (uint16_t)(h->status * 10 + (p[i] - '0'));
+    }
+    if (h->status < 100 || (n > 12 && p[12] != ' '))
+        return AG__BAD_STATUS_LINE;
+    for (uint32_t i = 12; i < n; i++)
+        if (!ag__http_is(p[i], AG__CH_VALUE))
+            return blame(buf, h->line_at, end, AG__BAD_STATUS_LINE);
+    return 0;
 }
 
 /* ---- Header fields -------------------------------------------------------------------------- */

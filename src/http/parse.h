@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The head of an HTTP/1.x request, read strictly (RFC 9112), without allocation and without I/O.
+ * The head of an HTTP/1.x request, or of an answer, read strictly (RFC 9112), without allocation
+ * and without I/O.
  *
  *     ag__http_field fields[64];
  *     ag__http_head head;
@@ -70,7 +71,7 @@ typedef struct ag__http_field {
 
 /* A zero means the default. */
 typedef struct ag__http_limits {
-    uint32_t line_max; /* bytes of the request line with its CRLF: 8192 */
+    uint32_t line_max; /* bytes of the first line with its CRLF: 8192 */
     uint32_t head_max; /* bytes of the whole head: 65536, at most 1 GiB */
     int64_t body_max;  /* Content-Length: no limit */
 } ag__http_limits;
@@ -81,7 +82,7 @@ typedef struct ag__http_limits {
  *
  *   state       results                                     next call
  *   REQUEST     none                                        goes on
- *   FIELDS      method, target, path, query, form, version  goes on
+ *   FIELDS      those of the first line                     goes on
  *   DONE        all                                         returns the same length
  *   REFUSED     those of the state in which it was refused  returns the same verdict
  */
@@ -90,6 +91,7 @@ typedef struct ag__http_head {
     ag__http_field *fields; /* the caller's array; field_count of them are results */
     uint32_t field_max;
     ag__http_limits limits;
+    bool is_reply;
 
     /* Results. */
     ag__http_slice method, target;
@@ -101,6 +103,7 @@ typedef struct ag__http_head {
     int64_t content_length;   /* -1: none was given */
     uint32_t field_count;
     uint16_t port;           /* 0: none was given */
+    uint16_t status;         /* of a reply: 100 to 999 */
     uint8_t method_id, form; /* enum ag__http_method, enum ag__http_form */
     uint8_t minor;           /* the version is HTTP/1.minor: 0 or 1 */
     bool has_query;
@@ -121,7 +124,12 @@ typedef struct ag__http_head {
 void ag__http_head_init(ag__http_head *h, ag__http_field *fields, uint32_t field_max,
                         const ag__http_limits *limits);
 
-/* Ready for the next request; array and limits stay. */
+/* The same for the head of a reply: `status`, fields and framing are results. A body that has
+   neither length nor chunks goes on to the connection's end, which is the caller's to know. */
+void ag__http_reply_init(ag__http_head *h, ag__http_field *fields, uint32_t field_max,
+                         const ag__http_limits *limits);
+
+/* Ready for the next message; array and limits stay. */
 void ag__http_head_reset(ag__http_head *h);
 
 /*

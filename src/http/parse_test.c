@@ -277,72 +277,79 @@ AG_TEST(parse_reads_lengths_up_to_the_limit_of_int64) {
                   "LENGTH_OVERFLOW");
 }
 
+static const char *const good_hosts[] = {
+    "a",
+    "a.b",
+    "a_b-c~d",
+    "127.0.0.1:80",
+    "a:",
+    "a:65535",
+    "[::]",
+    "[::1]:8",
+    "[1::]",
+    "[1:2:3:4:5:6:7:8]",
+    "a.b.",
+    "[::1.2.3.4]",
+    "[1:2:3:4:5:6:1.2.3.4]",
+    "[1::3:4:5:6:7:8]",
+    "xn--bcher-kva.example",
+};
+static const char *const bad_hosts[] = {
+    "",
+    ":80",
+    "a:b",
+    "a:65536",
+    "a:99999999999",
+    "a b",
+    "a/b",
+    "user@a",
+    "a:80:80",
+    "[::1",
+    "::1",
+    "[]",
+    "[:]",
+    "[1]",
+    "[1:2:3:4:5:6:7:8:9]",
+    "[1:::2]",
+    "[::1::2]",
+    "[12345::]",
+    "[g::]",
+    "[::1]x",
+    "[::1.2.3]",
+    "[::1.2.3.256]",
+    "[::01.2.3.4]",
+    "[1:2:3:4:5:6:7::8:9]",
+    "%4",
+    "%zz",
+    "%41b",
+    "a%0d%0ab",
+    ".",
+    "a..b",
+    ".a",
+    "a..",
+    "a?",
+    "a#",
+    "\"a\"",
+    "a\\b",
+    "\x80",
+    "[::1%25en0]",
+    "[1:]",
+    "[1:2:3:4:5:6:7:1.2.3.4]",
+    "[:1]",
+    "a,b c",
+    "a,\tb",
+};
+
 AG_TEST(parse_judges_hosts) {
-    static const char *const good[] = {
-        "a",
-        "a.b",
-        "a_b-c~d",
-        "127.0.0.1:80",
-        "a:",
-        "a:65535",
-        "[::]",
-        "[::1]:8",
-        "[1::]",
-        "[1:2:3:4:5:6:7:8]",
-        "%41b",
-        "[::1.2.3.4]",
-        "[1:2:3:4:5:6:1.2.3.4]",
-        "[1::3:4:5:6:7:8]",
-        "xn--bcher-kva.example",
-    };
-    static const char *const bad[] = {
-        "",
-        ":80",
-        "a:b",
-        "a:65536",
-        "a:99999999999",
-        "a b",
-        "a/b",
-        "user@a",
-        "a:80:80",
-        "[::1",
-        "::1",
-        "[]",
-        "[:]",
-        "[1]",
-        "[1:2:3:4:5:6:7:8:9]",
-        "[1:::2]",
-        "[::1::2]",
-        "[12345::]",
-        "[g::]",
-        "[::1]x",
-        "[::1.2.3]",
-        "[::1.2.3.256]",
-        "[::01.2.3.4]",
-        "[1:2:3:4:5:6:7::8:9]",
-        "%4",
-        "%zz",
-        "a?",
-        "a#",
-        "\"a\"",
-        "a\\b",
-        "\x80",
-        "[::1%25en0]",
-        "[1:]",
-        "[1:2:3:4:5:6:7:1.2.3.4]",
-        "[:1]",
-        "a,b c",
-        "a,\tb",
-    };
     char text[200];
     ag__http_head h;
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", good[i]);
+    for (size_t i = 0; i < sizeof good_hosts / sizeof *good_hosts; i++) {
+        snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", good_hosts[i]);
         if (parse(&h, text) < 0)
-            ag_fail("host \"%s\" was refused", good[i]);
+            ag_fail("host \"%s\" was refused", good_hosts[i]);
     }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", bad[i]);
+    for (size_t i = 0; i < sizeof bad_hosts / sizeof *bad_hosts; i++) {
+        snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", bad_hosts[i]);
         check_verdict(text, "HOST_INVALID");
     }
 }
@@ -458,7 +465,7 @@ AG_TEST(parse_does_not_read_behind_its_input) {
         ("GET /ok HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Length: 12345678\r\n"
          "X-Long: abcdefghijklmnopqrstuvwxyz\r\nTransfer-Encodinh: chunked\r\n\r\n"),
         "GET http://[::1.2.3.4]:80/%41%42?a=%4 HTTP/1.1\r\nHost: [::1]\r\nA: b\r\nTE: x\r\n\r\n",
-        "CONNECT a%41:80 HTTP/1.1\r\nHost: a%41\r\nConnection: close, ,upgrade\r\n\r\n",
+        "CONNECT a.41.:80 HTTP/1.1\r\nHost: a.41.\r\nConnection: close, ,upgrade\r\n\r\n",
     };
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *room = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -481,4 +488,54 @@ AG_TEST(parse_does_not_read_behind_its_input) {
         }
     }
     munmap(room, 2 * page);
+}
+
+/* ---- Replies -------------------------------------------------------------------------------- */
+
+/* The head of a reply in steps of every size: the same verdict. */
+static void check_reply(const char *text, int verdict, int status) {
+    ag__http_field fields[8];
+    ag__http_head h;
+    size_t n = strlen(text);
+    for (size_t step = 1; step <= n; step++) {
+        int got = -EAGAIN;
+        ag__http_reply_init(&h, fields, 8, NULL);
+        for (size_t len = step; got == -EAGAIN; len += step) {
+            got = ag__http_parse(&h, text, len < n ? len : n);
+            if (len >= n)
+                break;
+        }
+        if (got != verdict)
+            ag_fail("%d (%s) for %s in steps of %zu", got, ag__http_verdict_name(got), text, step);
+        if (verdict > 0)
+            ag_check_int(h.status, status);
+    }
+}
+
+AG_TEST(reply_head_is_read) {
+    check_reply("HTTP/1.1 200 OK\r\n\r\n", 19, 200);
+    check_reply("HTTP/1.0 999 \r\nA: b\r\n\r\n", 23, 999);
+    check_reply("HTTP/1.1 100\r\n\r\n", 16, 100);
+    check_reply("HTTP/1.1 200 \xff\t\r\n\r\n", 19, 200);
+    check_reply("HTTP/1.1 200 OK\r\nHost: a b\r\nHost: c\r\nExpect: x\r\n\r\n", 50, 200);
+    check_reply("HTTP/1.1 200 OK\r\n", -EAGAIN, 0);
+}
+
+AG_TEST(reply_head_is_refused) {
+    check_reply("XTTP/1.1 200 OK\r\n\r\n", AG__BAD_STATUS_LINE, 0);
+    check_reply("\r\n", AG__BAD_STATUS_LINE, 0);
+    check_reply("HTTP/1.1 200OK\r\n\r\n", AG__BAD_STATUS_LINE, 0);
+    check_reply("HTTP/1.1 099 OK\r\n\r\n", AG__BAD_STATUS_LINE, 0);
+    check_reply("HTTP/1.1 20 OK\r\n\r\n", AG__BAD_STATUS_LINE, 0);
+    check_reply("HTTP/1.1 200 \x01\r\n\r\n", AG__BAD_STATUS_LINE, 0);
+    check_reply("HTTP/1.1 200 a\rb\r\n\r\n", AG__BAD_BARE_CR, 0);
+    check_reply("HTTP/1.1 200 OK\n\n", AG__BAD_BARE_LF, 0);
+    check_reply("HTTP/3.0 200 OK\r\n\r\n", AG__BAD_VERSION_UNSUPPORTED, 0);
+    check_reply("HTTP/x.1 200 OK\r\n\r\n", AG__BAD_VERSION, 0);
+    check_reply("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+                AG__BAD_LENGTH_REPEATED, 0);
+    check_reply("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", AG__BAD_CODING_IN_1_0, 0);
+    check_reply(
+        "HTTP/1.1 200 OK\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\nA:1\r\n",
+        AG__BAD_TOO_MANY_FIELDS, 0);
 }

@@ -112,12 +112,20 @@ int64_t ag_http_content_length(ag_http_request *req) {
     return h->chunked ? -1 : h->content_length < 0 ? 0 : h->content_length;
 }
 
+ag_conn *ag_http_conn(ag_http_request *req) {
+    return req->w->hc->c;
+}
+
 const char *ag_http_remote(ag_http_request *req) {
     return ag_conn_remote(req->w->hc->c);
 }
 
 bool ag_http_client_is_gone(ag_http_request *req) {
-    return ag_conn_peer_is_gone(req->w->hc->c);
+    return req->w->wire->is_gone(req->w);
+}
+
+int ag_http_major_version(ag_http_request *req) {
+    return req->w->wire->major;
 }
 
 int ag_http_minor_version(ag_http_request *req) {

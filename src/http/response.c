@@ -6,16 +6,8 @@
  *       |                 +----------------end-----------------------^
  *       +-----------------------send, end----------------------------^
  *
- * In BUFFER the head lies in the output buffer behind earlier responses, then room for the framing
- * fields, then the body:
- *
- *     out  [earlier responses][head][   tail   ][body …            ]
- *          0                head_at head_end    body_at  body_n
- *
- * At the end the tail is written and the body moved up to it, so a small response is one piece of
- * memory, and several of them are one write. w->out_n stays at head_at until then: what was not
- * completed can be taken back. When the body outgrows the buffer, everything is sent and the buffer
- * collects chunks from then on; large pieces go out from where they are.
+ * In BUFFER the body lies in the work's output buffer at body_at. How the head and the body go out
+ * is the wire's business: response_h1.c for HTTP/1, h2_response.c for HTTP/2.
  *
  * Field names and values are checked byte by byte, so that nothing a program puts into them can end
  * the line (response splitting).
@@ -36,7 +28,11 @@ void ag__http_response_begin(ag__http_work *w) {
     res->status = 200;
     res->error = w->broken;
     res->mode = AG__MODE_EMPTY;
+    res->encoder = NULL;
+    res->trailers = NULL;
+    res->trailers_n = 0;
     res->close = !w->head.keep_alive;
+    res->asked_close = false;
     res->head_only = w->head.method_id == AG__METHOD_HEAD;
     res->has_type = res->has_date = false;
     res->type = NULL;
@@ -99,6 +95,10 @@ static void remove_field(ag_http_response *res, const char *name, size_t n) {
     }
 }
 
+void ag__http_remove_field(ag_http_response *res, const char *name) {
+    remove_field(res, name, strlen(name));
+}
+
 /* What the server does itself. Returns: 1 if the field is an ordinary one, else the result. */
 static int apply_special(ag_http_response *res, ag__http_text name, ag__http_text value) {
     if (ag__http_same(name, "content-length")) {
@@ -112,7 +112,9 @@ static int apply_special(ag_http_response *res, ag__http_text name, ag__http_tex
     }
     if (ag__http_same(name, "connection")) {
         if (ag__http_same(value, "close"))
-            res->close = true;
+            ag_http_close(res);
+        else if (ag__http_same(value, "upgrade"))
+            return 1; /* beside Upgrade, with 426 */
         else if (!ag__http_same(value, "keep-alive"))
             return -EINVAL;
         return 0;
@@ -164,7 +166,7 @@ int ag_http_add(ag_http_response *res, const char *name, const char *value) {
 }
 
 void ag_http_close(ag_http_response *res) {
-    res->close = true;
+    res->close = res->asked_close = true;
 }
 
 int ag_http_status_so_far(const ag_http_response *res) {
@@ -177,103 +179,13 @@ int64_t ag_http_bytes_so_far(const ag_http_response *res) {
 
 /* ---- Head ----------------------------------------------------------------------------------- */
 
-static int broken(ag_http_response *res, int error) {
-    res->close = true;
-    return res->error = error;
-}
-
-/* Writes the head behind what is in the output buffer, which is sent first if it leaves too little
-   room. */
-static int begin_head(ag_http_response *res) {
-    ag__http_work *w = res->w;
-    uint32_t most = ag__http_head_size_max(res) + AG__HTTP_TAIL;
-    if (most > AG__HTTP_OUT)
-        return -E2BIG;
-    if (w->out_n && w->out_n + most + 1024 > AG__HTTP_OUT && ag__http_flush_out(w) != 0)
-        return broken(res, w->broken);
-    if (ag__http_must_close(w))
-        res->close = true;
-    res->head_at = w->out_n;
-    ag__http_head_write(res);
-    res->body_at = res->head_end + AG__HTTP_TAIL;
-    res->body_n = 0;
-    return 0;
-}
-
 static int begin_body(ag_http_response *res) {
     if (!res->type)
         res->type = PLAIN_TEXT;
-    int r = begin_head(res);
+    int r = res->w->wire->begin(res);
     if (r == 0)
         res->mode = AG__MODE_BUFFER;
     return r;
-}
-
-int ag__http_flush_earlier(ag__http_work *w) {
-    ag_http_response *res = &w->res;
-    uint32_t earlier = w->out_n;
-    if (ag__http_flush_out(w) != 0 || res->mode != AG__MODE_BUFFER || !earlier)
-        return w->broken;
-    memmove(w->out, w->out + earlier, res->body_at + res->body_n - earlier);
-    res->head_at -= earlier;
-    res->head_end -= earlier;
-    res->body_at -= earlier;
-    return 0;
-}
-
-/* ---- Streams -------------------------------------------------------------------------------- */
-
-static ssize_t sent(ag_http_response *res, int r, size_t n) {
-    return r != 0 ? broken(res, r) : (ssize_t)n;
-}
-
-/* From BUFFER: sends the head, and the body so far with `data` behind it. */
-static ssize_t start_stream(ag_http_response *res, const void *data, size_t n) {
-    ag__http_work *w = res->w;
-    int64_t length = res->declared;
-    if (length < 0)
-        length = w->head.minor ? AG__LENGTH_CHUNKED : AG__LENGTH_NONE;
-    if (length == AG__LENGTH_NONE)
-        res->close = true;
-    w->out_n = res->head_end + ag__http_tail_write(res, w->out + res->head_end, length);
-    res->mode = length == AG__LENGTH_CHUNKED ? AG__MODE_CHUNKS : AG__MODE_PLAIN;
-    size_t all = res->head_only ? 0 : res->body_n + n;
-    bool chunk = all && res->mode == AG__MODE_CHUNKS;
-    if (chunk)
-        w->out_n += (uint32_t)ag__http_chunk_head(w->out + w->out_n, all);
-    struct iovec more[3] = {{w->out + res->body_at, res->body_n},
-                            {(void *)(uintptr_t)data, n},
-                            {(void *)(uintptr_t) "\r\n", 2}};
-    int r = ag__http_send_out(w, more, all ? 2 + chunk : 0);
-    res->body_at = AG__CHUNK_HEAD_MAX;
-    res->body_n = 0;
-    return sent(res, r, n);
-}
-
-/* Sends what is buffered and `data`, and the end of the body if `last`. */
-static ssize_t emit(ag_http_response *res, const void *data, size_t n, bool last) {
-    ag__http_work *w = res->w;
-    struct iovec more[3];
-    int count = 0;
-    size_t all = res->body_n + n, head_n = 0;
-    bool chunks = res->mode == AG__MODE_CHUNKS;
-    if (chunks && all) {
-        char head[AG__CHUNK_HEAD_MAX];
-        head_n = ag__http_chunk_head(head, all);
-        memcpy(w->out + res->body_at - head_n, head, head_n);
-    }
-    if (head_n + res->body_n)
-        more[count++] = (struct iovec){w->out + res->body_at - head_n, head_n + res->body_n};
-    if (n)
-        more[count++] = (struct iovec){(void *)(uintptr_t)data, n};
-    if (chunks && (all || last)) {
-        static const char after_data[] = "\r\n" AG__CHUNK_LAST;
-        const char *end = after_data + (all ? 0 : 2);
-        more[count++] = (struct iovec){(void *)(uintptr_t)end, last ? strlen(end) : 2};
-    }
-    int r = count ? ag__http_send_out(w, more, count) : w->broken;
-    res->body_n = 0;
-    return sent(res, r, n);
 }
 
 /* ---- Body ----------------------------------------------------------------------------------- */
@@ -287,10 +199,16 @@ static ssize_t append(ag_http_response *res, const void *data, size_t n) {
         res->body_n += (uint32_t)n;
         return (ssize_t)n;
     }
-    return buffers ? start_stream(res, data, n) : emit(res, data, n, false);
+    const ag__http_wire *wire = res->w->wire;
+    return buffers ? wire->start(res, data, n) : wire->emit(res, data, n, false);
 }
 
 ssize_t ag_http_write(ag_http_response *res, const void *data, size_t n) {
+    ag__http_encoder *e = res->encoder;
+    return e ? e->write(e, data, n) : ag__http_plain_write(res, data, n);
+}
+
+ssize_t ag__http_plain_write(ag_http_response *res, const void *data, size_t n) {
     if (res->error)
         return res->error;
     if (res->mode == AG__MODE_DONE)
@@ -334,10 +252,14 @@ ssize_t ag_http_printf(ag_http_response *res, const char *fmt, ...) {
 }
 
 int ag_http_flush(ag_http_response *res) {
+    return res->encoder ? res->encoder->flush(res->encoder) : ag__http_plain_flush(res);
+}
+
+int ag__http_plain_flush(ag_http_response *res) {
     if (res->error)
         return res->error;
     if (res->mode == AG__MODE_DONE)
-        return ag__http_flush_out(res->w) == 0 ? 0 : broken(res, res->w->broken);
+        return ag__http_flush_out(res->w) == 0 ? 0 : ag__http_broken(res, res->w->broken);
     if (res->mode == AG__MODE_EMPTY) {
         if (ag__http_bodyless(res->status))
             return 0;
@@ -345,14 +267,21 @@ int ag_http_flush(ag_http_response *res) {
         if (r != 0)
             return r;
     }
-    ssize_t n = res->mode == AG__MODE_BUFFER ? start_stream(res, "", 0) : emit(res, "", 0, false);
+    const ag__http_wire *wire = res->w->wire;
+    ssize_t n =
+        res->mode == AG__MODE_BUFFER ? wire->start(res, "", 0) : wire->emit(res, "", 0, false);
     return n < 0 ? (int)n : 0;
 }
 
 /* ---- Whole answers -------------------------------------------------------------------------- */
 
 int ag_http_send(ag_http_response *res, int status, const char *type, const void *data, size_t n) {
-    ag__http_work *w = res->w;
+    ag__http_encoder *e = res->encoder;
+    return e ? e->send(e, status, type, data, n) : ag__http_plain_send(res, status, type, data, n);
+}
+
+int ag__http_plain_send(ag_http_response *res, int status, const char *type, const void *data,
+                        size_t n) {
     if (res->error)
         return res->error;
     if (res->mode != AG__MODE_EMPTY)
@@ -362,24 +291,12 @@ int ag_http_send(ag_http_response *res, int status, const char *type, const void
     if ((bodyless && n) || (type && !is_value(type, AG__HTTP_TYPE)))
         return -EINVAL;
     res->type = type || bodyless ? type : PLAIN_TEXT;
-    int r = begin_head(res);
+    int r = res->w->wire->begin(res);
     if (r != 0)
         return r;
     res->mode = AG__MODE_DONE;
     res->body_bytes = (int64_t)n;
-    int64_t length = bodyless ? AG__LENGTH_NONE : (int64_t)n;
-    uint32_t at = res->head_end + ag__http_tail_write(res, w->out + res->head_end, length);
-    w->out_n = at;
-    if (res->head_only || !n)
-        return 0;
-    if (n <= AG__HTTP_OUT - at) {
-        memcpy(w->out + at, data, n);
-        w->out_n += (uint32_t)n;
-        return 0;
-    }
-    struct iovec more = {(void *)(uintptr_t)data, n};
-    ssize_t all = sent(res, ag__http_send_out(w, &more, 1), n);
-    return all < 0 ? (int)all : 0;
+    return res->w->wire->whole(res, data, n);
 }
 
 int ag_http_text(ag_http_response *res, int status, const char *text) {
@@ -391,11 +308,13 @@ int ag_http_json(ag_http_response *res, int status, const char *json) {
 }
 
 int ag_http_error(ag_http_response *res, int status, const char *fmt, ...) {
-    static const char *const of_success[] = {"Content-Type", "ETag", "Cache-Control"};
+    static const char *const of_success[] = {"Content-Type", "Content-Encoding", "ETag",
+                                             "Last-Modified", "Cache-Control"};
     char text[1024];
     va_list args;
     if (!ag__http_response_rewind(res))
         return -EALREADY;
+    res->encoder = NULL; /* it has lost what it had begun */
     for (size_t i = 0; i < sizeof of_success / sizeof *of_success; i++)
         remove_field(res, of_success[i], strlen(of_success[i]));
     res->has_type = false;
@@ -414,41 +333,25 @@ int ag_http_redirect(ag_http_response *res, int status, const char *location) {
 
 /* ---- The end -------------------------------------------------------------------------------- */
 
-/* Of a response that lies whole in the buffer. */
-static void end_buffered(ag_http_response *res) {
-    ag__http_work *w = res->w;
-    int64_t length = res->declared;
-    if (length < 0)
-        length = ag__http_bodyless(res->status) ? AG__LENGTH_NONE : res->body_bytes;
-    else if (!res->head_only && !ag__http_bodyless(res->status) && length > res->body_bytes)
-        res->close = true; /* the client must not take the next response for the rest */
-    char *tail = w->out + res->head_end;
-    char *end = tail + ag__http_tail_write(res, tail, length);
-    memmove(end, w->out + res->body_at, res->body_n);
-    w->out_n = (uint32_t)(end - w->out) + res->body_n;
-}
-
 void ag__http_response_end(ag__http_work *w) {
     ag_http_response *res = &w->res;
     if (res->error)
         return;
+    /* Trailers need chunks. */
+    if (res->trailers_n && res->mode <= AG__MODE_BUFFER && res->declared < 0 && w->head.minor &&
+        !res->head_only && ag__http_plain_flush(res) != 0)
+        return;
     switch (res->mode) {
     case AG__MODE_EMPTY:
-        if (begin_head(res) == 0)
-            end_buffered(res);
+        if (w->wire->begin(res) == 0)
+            w->wire->complete(res);
         break;
     case AG__MODE_BUFFER:
-        /* A head that is out has said that the connection stays: then it does. */
-        if (ag__http_must_close(w))
-            res->close = true;
-        end_buffered(res);
+        w->wire->complete(res);
         break;
     case AG__MODE_CHUNKS:
     case AG__MODE_PLAIN:
-        if (!res->head_only)
-            emit(res, "", 0, true);
-        if (res->declared > res->body_bytes)
-            res->close = true;
+        w->wire->emit(res, "", 0, true);
         break;
     default:
         break;

@@ -12,6 +12,7 @@
  *
  * The date is made anew once a second for each work, so a request costs no look at the wall clock.
  */
+#include "http/date.h"
 #include "http/server.h"
 
 #include <stdio.h>
@@ -53,59 +54,33 @@ static char *put_status(char *to, int status) {
 
 /* ---- Date ----------------------------------------------------------------------------------- */
 
-static char *put_two(char *to, int n) {
-    *to++ = (char)('0' + n / 10);
-    *to++ = (char)('0' + n % 10);
-    return to;
-}
-
-/* Days since 1970-01-01 to year, month and day: Gregorian, from the era's first of March. */
-static void civil(int64_t days, int *ret_year, int *ret_month, int *ret_day) {
-    int64_t since = days + 719468, era = since / 146097;
-    int day = (int)(since - era * 146097);
-    int year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-    int of_year = day - (365 * year + year / 4 - year / 100);
-    int month = (5 * of_year + 2) / 153;
-    *ret_day = of_year - (153 * month + 2) / 5 + 1;
-    *ret_month = month < 10 ? month + 3 : month - 9;
-    *ret_year = (int)(year + era * 400) + (*ret_month <= 2);
-}
-
-/* IMF-fixdate of RFC 9110 5.6.7; always as long. */
+/* The whole field; always as long. */
 static void write_date(char *to, int64_t seconds) {
-    static const char days[] = "ThuFriSatSunMonTueWed",
-                      months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    int year, month, day, of_day = (int)(seconds % 86400);
-    civil(seconds / 86400, &year, &month, &day);
     to = PUT(to, "Date: ");
-    to = put(to, days + seconds / 86400 % 7 * 3, 3);
-    to = PUT(to, ", ");
-    to = put_two(to, day);
-    *to++ = ' ';
-    to = put(to, months + (month - 1) * 3, 3);
-    *to++ = ' ';
-    to = put_two(to, year / 100 % 100);
-    to = put_two(to, year % 100);
-    *to++ = ' ';
-    to = put_two(to, of_day / 3600);
-    *to++ = ':';
-    to = put_two(to, of_day / 60 % 60);
-    *to++ = ':';
-    to = put_two(to, of_day % 60);
-    PUT(to, " GMT\r\n");
+    ag__http_date_write(to, seconds);
+    PUT(to + AG__HTTP_DATE, "\r\n");
 }
 
 enum { DATE_N = sizeof "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n" - 1 };
 _Static_assert(DATE_N <= sizeof(((ag__http_work *)0)->date), "room for the date");
 
-static char *put_date(char *to, ag__http_work *w) {
+static inline void look_at_date(ag__http_work *w) {
     ag_time now = w->fast ? w->now : ag_now();
     if (now >= w->date_until) {
         ag_time wall = ag_wall();
         write_date(w->date, wall / AG_SEC);
         w->date_until = now + AG_SEC - wall % AG_SEC;
     }
+}
+
+static char *put_date(char *to, ag__http_work *w) {
+    look_at_date(w);
     return put(to, w->date, DATE_N);
+}
+
+const char *ag__http_date(ag__http_work *w) {
+    look_at_date(w);
+    return w->date + sizeof "Date: " - 1;
 }
 
 /* ---- Head and tail -------------------------------------------------------------------------- */

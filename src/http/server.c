@@ -8,8 +8,10 @@
  * Stopping goes by what has arrived: first the accepting goroutines get a moment to take what waits
  * in the queues, then the listeners close. From the first moment on every response says
  * "Connection: close", so busy keep-alive connections end by themselves, without a request lost;
- * only those that stay idle for a while are closed from our side. What is left at the end of the
- * limit is cut.
+ * only those that stay idle for a while are closed from our side. A request may be on its way to
+ * such a one: so its reading ends first, which starts its goroutine, and that answers what is there
+ * before it closes. What is left at the end of the limit is cut. Connections that handlers have
+ * taken over are told, and waited for likewise.
  *
  * Lock order: only one, s->lock. Nothing waits for a client while it is held.
  */
@@ -19,12 +21,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <aglet/defer.h>
+#include <aglet/ctx.h>
 
-#define QUIET_MAX                                                                                  \
-    (1 * AG_SEC)              /* a stop leaves an idle connection that long for a last request,    \
-                               */
-#define QUIET_PART 20         /* but no longer than that part of its limit */
+/* A stop leaves an idle connection QUIET_MAX for a last request, but no longer than one of
+   QUIET_PART parts of its limit; the contexts of handlers end LAST_MAX before the end, but no
+   longer than one of LAST_PART parts. */
+#define QUIET_MAX (1 * AG_SEC)
+#define QUIET_PART 20
+#define LAST_MAX (5 * AG_SEC)
+#define LAST_PART 4
 #define SETTLE_NS (5 * AG_MS) /* a stop leaves the accepting goroutines that long */
 #define PAUSE_MIN (1 * AG_MS) /* after an accept that failed for lack of something */
 #define PAUSE_MAX (200 * AG_MS)
@@ -52,7 +57,9 @@ static void take_options(ag_http_options *o, const ag_http_options *given) {
     o->head_max = size_or(o->head_max, 64 << 10, 1 << 10, 1 << 20);
     o->fields_max = size_or(o->fields_max, 100, 1, 1000);
     o->routes_max = size_or(o->routes_max, 1000, 1, 1 << 20);
+    o->streams_max = size_or(o->streams_max, 100, 1, 10000);
     o->conns_max = size_or(o->conns_max, 100000, 1, UINT32_MAX);
+    o->slow_ns = time_or(o->slow_ns, INT64_MAX);
 }
 
 ag_http_server *ag_http_server_new(const ag_http_options *options) {
@@ -65,7 +72,9 @@ ag_http_server *ag_http_server_new(const ag_http_options *options) {
     s->router = ag__http_router_new(s->opt.routes_max);
     s->gone = (ag_chan(char))ag__chan_try_new(1, 0);
     s->stopped = (ag_chan(char))ag__chan_try_new(1, 0);
-    if (!s->router || !s->gone || !s->stopped) {
+    s->ctx = ag_ctx_with_cancel(NULL);
+    s->until_stop = ag_ctx_with_cancel(NULL);
+    if (!s->router || !s->gone || !s->stopped || !s->ctx || !s->until_stop) {
         ag__http_server_unref(s);
         return NULL;
     }
@@ -89,11 +98,27 @@ void ag__http_server_unref(ag_http_server *s) {
         next = e->link;
         free(e);
     }
+    for (ag__http_block *next, *b = s->owned; b; b = next) {
+        next = b->link;
+        free(b);
+    }
     ag__http_router_free(s->router);
+    ag_unref(s->ctx);
     ag_unref(s->gone);
     ag_unref(s->stopped);
     ag_unref(s->timer);
+    ag_unref(s->until_stop);
     free(s);
+}
+
+void *ag__http_server_alloc(ag_http_server *s, size_t n) {
+    size_t head = (sizeof(ag__http_block) + 15) & ~(size_t)15;
+    ag__http_block *b = calloc(1, head + n);
+    if (!b)
+        return NULL;
+    b->link = s->owned;
+    s->owned = b;
+    return (char *)b + head;
 }
 
 void ag_http_server_free(ag_http_server *s) {
@@ -230,7 +255,20 @@ void ag__http_server_check_gone(ag_http_server *s) {
 }
 
 bool ag_http_stopping(const ag_http_server *s) {
-    return atomic_load_explicit(&s->stopping, AG__RELAXED);
+    return atomic_load_explicit(&s->lame, AG__RELAXED);
+}
+
+ag_ctx *ag_http_until_stop(ag_http_server *s) {
+    return s->until_stop;
+}
+
+void ag_http_lame_duck(ag_http_server *s) {
+    atomic_store(&s->lame, true);
+    ag_ctx_cancel(s->until_stop);
+}
+
+void ag_http_cancel(ag_http_server *s) {
+    ag_ctx_cancel(s->ctx);
 }
 
 /* Who has come is served, unless it is `at_once`: a close resets those that wait to be accepted. */
@@ -242,8 +280,8 @@ static void stop_listeners(ag_http_server *s, bool at_once) {
     ag_mutex_unlock(&s->lock);
 }
 
-/* Waits until all is gone or `end` comes; closes what is idle meanwhile. */
-static void drain(ag_http_server *s, ag_time end, ag_time quiet) {
+/* Waits until all is gone or `end` comes; closes what is idle meanwhile. Returns: whether it is. */
+static bool drain(ag_http_server *s, ag_time end, ag_time quiet) {
     for (;;) {
         ag_time now = ag_now();
         ag_mutex_lock(&s->lock);
@@ -254,22 +292,34 @@ static void drain(ag_http_server *s, ag_time end, ag_time quiet) {
         ag_time next = since < now ? since + quiet : now + quiet;
         if (next > end)
             next = end;
-        if (ag_select_ordered(AG_RECV(s->gone, NULL), AG_AFTER(next - now)) == 0 || ag_now() >= end)
-            return;
+        int got = ag_select_ordered(AG_RECV(s->gone, NULL), AG_AFTER(next - now));
+        if (got <= 0) /* below 0: the context has ended */
+            return got == 0;
+        if (ag_now() >= end)
+            return false;
     }
 }
 
 int64_t ag_http_stop(ag_http_server *s, ag_time limit_ns) {
     ag_time limit = limit_ns > 0 ? limit_ns : 0, now = ag_now();
     ag_time end = limit > INT64_MAX - now ? INT64_MAX : now + limit;
+    ag__http_server_ref(s); /* another stop may be the last one to go */
+    ag_http_lame_duck(s);
     ag_mutex_lock(&s->lock);
     atomic_store(&s->stopping, true);
+    ag__http_tell_upgraded(s);
     ag_mutex_unlock(&s->lock);
     if (limit)
         ag_sleep(limit / 4 < SETTLE_NS ? limit / 4 : SETTLE_NS);
     stop_listeners(s, limit == 0);
-    if (limit)
-        drain(s, end, limit / QUIET_PART < QUIET_MAX ? limit / QUIET_PART : QUIET_MAX);
+    if (limit) {
+        ag_time quiet = limit / QUIET_PART < QUIET_MAX ? limit / QUIET_PART : QUIET_MAX;
+        ag_time last = limit / LAST_PART < LAST_MAX ? limit / LAST_PART : LAST_MAX;
+        if (!drain(s, end - last, quiet) && ag_ctx_err(ag_ctx_current()) == 0) {
+            ag_ctx_cancel_cause(s->ctx, -ESHUTDOWN);
+            drain(s, end, quiet);
+        }
+    }
     ag_mutex_lock(&s->lock);
     int64_t cut = ag__http_wheel_cut(s);
     if (!s->stopped_closed) {
@@ -277,5 +327,7 @@ int64_t ag_http_stop(ag_http_server *s, ag_time limit_ns) {
         ag_close(s->stopped);
     }
     ag_mutex_unlock(&s->lock);
+    ag_ctx_cancel_cause(s->ctx, -ESHUTDOWN);
+    ag__http_server_unref(s);
     return cut;
 }

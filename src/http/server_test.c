@@ -6,17 +6,13 @@
 
 #include "http/server_test.h"
 
+#include <aglet/metric.h>
 #include <time.h>
 
 static struct client cl; /* of the test under way: each has a process of its own */
 static struct reply r;
 
 /* ---- Handlers ------------------------------------------------------------------------------- */
-
-static void ok(ag_http_request *req, ag_http_response *res) {
-    (void)req;
-    ag_http_text(res, 200, "ok\n");
-}
 
 static void untouched(ag_http_request *req, ag_http_response *res) {
     (void)req;
@@ -172,6 +168,19 @@ static void answers_first(ag_http_request *req, ag_http_response *res) {
     ag_http_text(res, 200, "first");
 }
 
+static ag_chan(char) gate;
+
+static void waits_at_gate(void) {
+    ag_recv(gate, NULL);
+    atomic_store(&later, 3);
+}
+
+static void streams_first(ag_http_request *req, ag_http_response *res) {
+    static const char piece[40000] = "piece";
+    ag_check_int(ag_http_after(req, waits_at_gate), 0);
+    ag_check_int(ag_http_write(res, piece, sizeof piece), (ssize_t)sizeof piece);
+}
+
 static void outer(ag_http_request *req, ag_http_response *res) {
     ag_check_str(ag_http_arg(req), "outer");
     ag_http_set_user(req, "user");
@@ -218,6 +227,7 @@ static void start(struct site *site, const ag_http_options *options) {
     ag_http_handle(site->s, "/goexit", ends, NULL);
     ag_http_handle(site->s, "/deferred", panics_with_deferred, NULL);
     ag_http_handle(site->s, "/later", answers_first, NULL);
+    ag_http_handle(site->s, "/later/long", streams_first, NULL);
     ag_http_handle(site->s, "/tree/", ok, NULL);
     ag_http_handle(site->s, "/metrics", ag_http_metrics, NULL);
     site_start(site);
@@ -588,6 +598,21 @@ AG_TEST_RUN(what_is_asked_for_afterwards_runs_after_the_response) {
     finish(&site);
 }
 
+AG_TEST_RUN(a_response_that_ends_with_the_connection_ends_before_what_is_done_afterwards) {
+    struct site site;
+    gate = ag_make(char, 0);
+    start(&site, NULL);
+    say(&cl, "GET /later/long HTTP/1.0\r\nHost: h\r\n\r\n");
+    listen_for(&cl, &r, false);
+    ag_check(r.status == 200 && r.n == 40000);
+    expect_end(&cl);
+    ag_check_int(atomic_load(&later), 0);
+    ag_close(gate);
+    eventually(atomic_load(&later) == 3);
+    finish(&site);
+    ag_unref(gate);
+}
+
 /* ---- Routes and filters --------------------------------------------------------------------- */
 
 AG_TEST_RUN(what_has_no_route_is_404_405_or_redirected) {
@@ -720,17 +745,35 @@ AG_TEST_RUN(a_panic_answers_500_and_the_service_goes_on) {
     finish(&site);
 }
 
+static AG_COUNTER(tests_run, "tests_run_total", "Tests of the counters.");
+
 AG_TEST_RUN(the_counters_are_printed_for_prometheus) {
     struct site site;
+    ag_counter_add(&tests_run, 1);
     start(&site, NULL);
     say(&cl, GET("/ok") GET("/nothing") GET("/metrics"));
     expect(&cl, &r, 200, "ok\n");
     expect(&cl, &r, 404, NULL);
     expect(&cl, &r, 200, NULL);
+    ag_check_contains(r.body, "\ntests_run_total 1\n");
+    ag_check_contains(r.body, "\naglet_goroutines");
     ag_check_contains(r.body, "\nhttp_requests_total{code=\"2xx\"} 1\n");
     ag_check_contains(r.body, "\nhttp_requests_total{code=\"4xx\"} 1\n");
     ag_check_contains(r.body, "\nhttp_request_duration_seconds_bucket{le=\"+Inf\"} 2\n");
     ag_check_contains(r.body, "\nhttp_connections_open 1\n");
     ag_check_contains(r.body, "\nhttp_connections_idle 0\n");
+    ag_check_contains(r.body, "# TYPE http_requests_total counter\n");
+    ag_check_str(field(&r, "Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
+    ag_check_str(field(&r, "Vary"), "Accept");
+    say(&cl, "GET /metrics HTTP/1.1\r\nHost: h\r\n"
+             "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n\r\n");
+    expect(&cl, &r, 200, NULL);
+    ag_check_contains(field(&r, "Content-Type"), "application/openmetrics-text; version=1.0.0");
+    ag_check_contains(r.body, "# TYPE http_requests counter\nhttp_requests_total{code=\"1xx\"} 0\n"
+                              "http_requests_total{code=\"2xx\"} 2\n");
+    ag_check_contains(r.body, "_bucket{le=\"1.0\"} ");
+    ag_check_contains(r.body, "_bucket{le=\"0.0025\"} ");
+    ag_check_ptr(strstr(r.body, "# EOF\n"), r.body + r.n - 6);
+    ag_check_contains(r.body, "\ntests_run_total 1");
     finish(&site);
 }

@@ -41,6 +41,12 @@ static inline void site_end(struct site *site) {
     eventually(ag_count() == 1);
 }
 
+/* The handler of all that is only to be answered. */
+static inline void ok(ag_http_request *req, ag_http_response *res) {
+    (void)req;
+    ag_http_text(res, 200, "ok\n");
+}
+
 static inline ag_http_stats stats_of(struct site *site) {
     ag_http_stats st;
     ag_http_stats_read(site->s, &st);
@@ -165,18 +171,18 @@ static inline void listen_for(struct client *cl, struct reply *r, bool head_only
     ag_check(strncmp(r->head, "HTTP/1.1 ", 9) == 0);
     r->status = (int)strtol(r->head + 9, NULL, 10);
     const char *length = field(r, "Content-Length");
-    bool ok = true;
+    bool whole = true;
     if (head_only || r->status == 100 || r->status == 204 || r->status == 304)
-        ok = true;
+        whole = true;
     else if (length)
-        ok = take_bytes(cl, r, strtoul(length, NULL, 10));
+        whole = take_bytes(cl, r, strtoul(length, NULL, 10));
     else if (field(r, "Transfer-Encoding"))
-        ok = take_chunks(cl, r);
+        whole = take_chunks(cl, r);
     else
         while (take_bytes(cl, r, 1))
             continue;
     r->body[r->n] = 0;
-    r->ended = !ok;
+    r->ended = !whole;
 }
 
 static inline void expect(struct client *cl, struct reply *r, int status, const char *body) {

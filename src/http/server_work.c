@@ -103,9 +103,11 @@ ag__http_work *ag__http_work_take(ag_http_server *s) {
         w = from_lock(s);
     if (w) {
         atomic_store_explicit(&w->busy, true, AG__RELAXED);
-        w->finished = w->answering = w->waits_for_client = false;
+        w->finished = w->answering = w->waits_for_client = w->taken = false;
+        w->wire = &ag__http_wire_1;
         w->then = AG__THEN_WAIT;
         w->broken = 0;
+        w->req.ctx = NULL;
         w->at = w->in_n = w->out_n = 0;
     }
     return w;
@@ -125,6 +127,7 @@ void ag__http_work_put(ag__http_work *w) {
         w->in_size = AG__HTTP_IN;
     }
     w->hc = NULL;
+    atomic_store_explicit(&w->goroutine, 0, AG__RELAXED);
     atomic_store_explicit(&w->busy, false, AG__RELAXED);
     if (into_slots(s, w))
         return;

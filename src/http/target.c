@@ -95,15 +95,15 @@ static bool is_ipv6(ag__http_text s) {
     return gap ? groups < 8 : groups == 8;
 }
 
-/* reg-name of RFC 3986, not empty; an IPv4 address is one, too. */
+/* reg-name of RFC 3986, not empty; an IPv4 address is one, too. Without escapes and without empty
+   labels, but for one dot at the end: no name that can be looked up has either, and who decodes
+   the first finds anything behind it, a line break for one. */
 static bool is_reg_name(ag__http_text s) {
+    bool label_is_empty = true;
     for (size_t i = 0; i < s.n; i++) {
-        if (ag__http_is(s.p[i], AG__CH_HOST))
-            continue;
-        if (s.p[i] != '%' || s.n - i < 3 || ag__http_hex(s.p[i + 1]) < 0 ||
-            ag__http_hex(s.p[i + 2]) < 0)
+        if (!ag__http_is(s.p[i], AG__CH_HOST) || (s.p[i] == '.' && label_is_empty))
             return false;
-        i += 2;
+        label_is_empty = s.p[i] == '.';
     }
     return s.n > 0;
 }

@@ -69,11 +69,9 @@ static int parse_net(const char *net, ag__target *t) {
         const char *name;
         int kind;
         bool datagram;
-    } nets[] = {{"tcp", AG__ADDR_NONE, false},
-                {"tcp4", AG__ADDR_IP4, false},
-                {"tcp6", AG__ADDR_IP6, false},
-                {"unix", AG__ADDR_UNIX, false},
-                {"udp", AG__ADDR_NONE, true}};
+    } nets[] = {{"tcp", AG__ADDR_NONE, false},     {"tcp4", AG__ADDR_IP4, false},
+                {"tcp6", AG__ADDR_IP6, false},     {"unix", AG__ADDR_UNIX, false},
+                {"unixgram", AG__ADDR_UNIX, true}, {"udp", AG__ADDR_NONE, true}};
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
         if (strcmp(net, nets[i].name) == 0) {
             t->kind = nets[i].kind;

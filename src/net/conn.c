@@ -15,6 +15,9 @@
  * Writing. Tried first, always; EAGAIN parks. An old event costs one more try, none is lost,
  * because the edge that matters comes after the EAGAIN.
  *
+ * The gate of a connection with a layer (layer.c) is marked: it is entered the slow way, and from
+ * there on all is different. The usual way pays nothing for that.
+ *
  * Refused: closing the descriptor at once (its number would be another file's while a call is
  * under way); a lock for the counters (only the holder of the turn writes them).
  */
@@ -24,12 +27,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECES_MAX = 1024 };
+enum { PIECES_MAX = 1024, SHUT_READING = 0 /* SHUT_RD of shutdown(2) */ };
 
 /* --- Life. --- */
 
-/* The last one has left a closed connection. */
-static void release(ag_conn *c) {
+void ag__conn_release(ag_conn *c) {
+    ag__conn_forget_gone(c);
     ag__file_close(c->fd);
     ag__pd_free(c->pd);
 }
@@ -39,7 +42,7 @@ static void conn_free(ag__object *o) {
     ag_conn_close(c);
     free(atomic_load(&c->names[0]));
     free(atomic_load(&c->names[1]));
-    free(c);
+    ag__conn_discard(c);
 }
 
 ag_conn *ag__conn_alloc(void) {
@@ -50,6 +53,9 @@ ag_conn *ag__conn_alloc(void) {
 }
 
 void ag__conn_discard(ag_conn *c) {
+    ag_layer *y = ag__conn_layer(c);
+    if (y)
+        y->ops->free(y);
     free(c);
 }
 
@@ -91,32 +97,34 @@ int ag_conn_from_fd(int fd, ag_conn **ret_conn) {
     return ag__conn_new(fd, stream, tcp, ret_conn);
 }
 
-static inline void leave(ag_conn *c, int mode) {
-    if (ag__gate_unlock(&c->gate, mode))
-        release(c);
-}
-
 int ag_conn_close(ag_conn *c) {
+    ag_layer *y = ag__conn_layer(c);
+    if (AG__UNLIKELY(y != NULL))
+        ag__layer_end(c, y);
     int r = ag__gate_close(&c->gate);
     if (r != 0)
         return r;
     ag__pd_close(c->pd);
     if (ag__gate_leave(&c->gate))
-        release(c);
+        ag__conn_release(c);
     return 0;
+}
+
+int ag_conn_reset(ag_conn *c) {
+    if (ag__gate_enter(&c->gate) != 0)
+        return -ECANCELED;
+    ag__sock_drop_unsent(c->fd);
+    if (ag__gate_leave(&c->gate))
+        ag__conn_release(c);
+    return ag_conn_close(c);
 }
 
 /* --- Reading. --- */
 
-static inline void count(_Atomic int64_t *bytes, ssize_t n) {
-    int64_t before = atomic_load_explicit(bytes, AG__RLX);
-    atomic_store_explicit(bytes, before + n, AG__RLX);
-}
-
 static inline ssize_t took(ag_conn *c, ssize_t got, size_t n) {
     if ((size_t)got == n || !c->drains || ag__pd_has_ended(c->pd))
         ag__pd_again(c->pd, AG__READ);
-    count(&c->received, got);
+    ag__conn_count(&c->received, got);
     return got;
 }
 
@@ -153,9 +161,9 @@ static inline ssize_t read_inside(ag_conn *c, void *buf, size_t n, bool waits) {
 static inline ssize_t read_some(ag_conn *c, void *buf, size_t n, bool waits) {
     int r = ag__gate_lock(&c->gate, AG__READ);
     if (AG__UNLIKELY(r != 0))
-        return r;
+        return r < 0 ? r : ag__layer_read(c, buf, n, waits);
     ssize_t got = read_inside(c, buf, n, waits);
-    leave(c, AG__READ);
+    ag__conn_leave(c, AG__READ);
     /* Here a thread whose processor was taken gives way, even if it never has to wait. */
     ag__leave(ag__enter());
     return got;
@@ -179,7 +187,7 @@ static ssize_t write_inside(ag_conn *c, const char *buf, size_t n) {
     for (;;) {
         ssize_t put = ag__sock_send(c->fd, buf, left);
         if (AG__LIKELY(put >= 0)) {
-            count(&c->sent, put);
+            ag__conn_count(&c->sent, put);
             left -= (size_t)put;
             if (AG__LIKELY(left == 0))
                 return (ssize_t)n;
@@ -196,25 +204,32 @@ static ssize_t write_inside(ag_conn *c, const char *buf, size_t n) {
     }
 }
 
+/* 0, or 1: with the turn, and the rest is the layer's. */
 static inline int begin_write(ag_conn *c) {
     int r = ag__gate_lock(&c->gate, AG__WRITE);
     if (AG__UNLIKELY(r != 0))
         return r;
     if (AG__LIKELY(!ag__pd_is_late(c->pd, AG__WRITE)))
         return 0;
-    leave(c, AG__WRITE);
+    ag__conn_leave(c, AG__WRITE);
     return -ETIMEDOUT;
 }
 
 static inline ssize_t end_write(ag_conn *c, ssize_t result) {
-    leave(c, AG__WRITE);
+    ag__conn_leave(c, AG__WRITE);
     ag__leave(ag__enter());
     return result;
 }
 
+/* The rest of a write that begin_write has not begun: an error, or the layer's. */
+static AG__COLD ssize_t write_else(ag_conn *c, int r, const void *buf, size_t n) {
+    struct iovec all = {(void *)buf, n};
+    return r < 0 ? r : ag__layer_write(c, &all, 1, n);
+}
+
 ssize_t ag_write(ag_conn *c, const void *buf, size_t n) {
     int r = begin_write(c);
-    return AG__UNLIKELY(r != 0) ? r : end_write(c, write_inside(c, buf, n));
+    return AG__UNLIKELY(r != 0) ? write_else(c, r, buf, n) : end_write(c, write_inside(c, buf, n));
 }
 
 /* After `put` bytes of iov[*at …] went out: the rest of a piece that was cut goes out by itself,
@@ -237,7 +252,7 @@ static ssize_t writev_inside(ag_conn *c, const struct iovec *iov, int pieces, ss
     do {
         ssize_t put = ag__sock_sendv(c->fd, iov + at, pieces - at);
         if (AG__LIKELY(put >= 0)) {
-            count(&c->sent, put);
+            ag__conn_count(&c->sent, put);
             put = finish_piece(c, iov, pieces, &at, (size_t)put);
             if (put < 0)
                 return put;
@@ -262,8 +277,8 @@ ssize_t ag_writev(ag_conn *c, const struct iovec *iov, int iov_count) {
         if (__builtin_add_overflow(total, iov[i].iov_len, &total) || total > PTRDIFF_MAX)
             return -EINVAL;
     int r = begin_write(c);
-    if (r != 0)
-        return r;
+    if (AG__UNLIKELY(r != 0))
+        return r < 0 ? r : ag__layer_write(c, iov, iov_count, total);
     return end_write(c, writev_inside(c, iov, iov_count, (ssize_t)total));
 }
 
@@ -273,7 +288,7 @@ static ssize_t give_inside(ag_conn *c, const void *buf, int from, size_t n) {
         ssize_t put = buf ? ag__sock_send(c->fd, buf, n)
                           : (ssize_t)ag_blocking(ag__file_move, AG__MOVE_SENDFILE, c->fd, from, n);
         if (put >= 0) {
-            count(&c->sent, put);
+            ag__conn_count(&c->sent, put);
             return put;
         }
         int r = put == -EAGAIN ? ag__pd_wait(c->pd, AG__WRITE) : put != -EINTR ? (int)put : 0;
@@ -285,8 +300,10 @@ static ssize_t give_inside(ag_conn *c, const void *buf, int from, size_t n) {
 }
 
 ssize_t ag__conn_give(ag_conn *c, const void *buf, int from, size_t n) {
+    if (!buf && ag__conn_layer(c))
+        return -EINVAL; /* the kernel can't move a file through a layer */
     int r = begin_write(c);
-    return r != 0 ? r : end_write(c, give_inside(c, buf, from, n));
+    return r != 0 ? write_else(c, r, buf, n) : end_write(c, give_inside(c, buf, from, n));
 }
 
 /* --- Deadlines, halves, numbers. --- */
@@ -303,7 +320,7 @@ static int set_deadlines(ag_conn *c, ag_time t, bool read, bool write) {
     if (write)
         ag__pd_set_deadline(c->pd, AG__WRITE, t);
     if (ag__gate_leave(&c->gate))
-        release(c);
+        ag__conn_release(c);
     return 0;
 }
 
@@ -321,9 +338,13 @@ int ag_conn_shutdown(ag_conn *c, int how) {
     int r = ag__gate_enter(&c->gate);
     if (r != 0)
         return r;
-    r = ag__sock_shutdown(c->fd, how);
+    ag_layer *y = ag__conn_layer(c);
+    if (y && how != SHUT_READING)
+        r = ag__layer_shut(c, y);
+    if (r == 0)
+        r = ag__sock_shutdown(c->fd, how);
     if (ag__gate_leave(&c->gate))
-        release(c);
+        ag__conn_release(c);
     return r;
 }
 
@@ -344,7 +365,7 @@ static const char *name_of(ag_conn *c, int which) {
     if (fresh && !atomic_compare_exchange_strong(&c->names[which], &text, fresh))
         free(fresh);
     if (ag__gate_leave(&c->gate))
-        release(c);
+        ag__conn_release(c);
     text = atomic_load(&c->names[which]);
     AG__HB_ACQUIRE(&c->names[which]);
     return text ? text : "";
@@ -395,18 +416,26 @@ static ag__g *new_wish(ag_conn *c, const struct ag__site *site, ag__fn fn, const
     return g;
 }
 
+void ag__conn_look(ag_conn *c) {
+    if (!ag__pd_is_ready(c->pd, AG__READ))
+        return;
+    ag__pd_consume(c->pd, AG__READ);
+    if (ag__sock_peek(c->fd) != -EAGAIN)
+        ag__pd_again(c->pd, AG__READ);
+}
+
 static int wish_inside(ag_conn *c, const struct ag__site *site, ag__fn fn, const intptr_t args[6]) {
+    int r, mode = AG__READ;
+    ag_layer *y = ag__conn_layer(c);
     /* An old event is no reason to start a goroutine: ask the socket. */
-    if (ag__pd_is_ready(c->pd, AG__READ)) {
-        ag__pd_consume(c->pd, AG__READ);
-        if (ag__sock_peek(c->fd) != -EAGAIN)
-            ag__pd_again(c->pd, AG__READ);
-    }
-    int r;
+    if (y)
+        mode = ag__layer_wish(c, y);
+    else
+        ag__conn_look(c);
     ag__g *g = new_wish(c, site, fn, args, &r);
     if (!g)
         return r;
-    r = ag__pd_wish(c->pd, AG__READ, g);
+    r = ag__pd_wish(c->pd, mode, g);
     if (r != 0) {
         ag__m *m = ag__enter();
         ag__g_discard(m, g);
@@ -421,7 +450,10 @@ int ag__conn_when_readable(ag_conn *c, const struct ag__site *site, ag__fn fn,
     int r = ag__gate_try_lock(&c->gate, AG__READ);
     if (r != 0)
         return r;
+    /* What is started may be over, with all other references, before we have left. */
+    ag__ref(c);
     r = wish_inside(c, site, fn, args);
-    leave(c, AG__READ);
+    ag__conn_leave(c, AG__READ);
+    ag_unref(c);
     return r;
 }

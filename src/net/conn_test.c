@@ -361,6 +361,85 @@ AG_TEST_RUN(a_wish_holds_the_connection) {
     end_pair(&p);
 }
 
+static void take_it_all(ag_conn *c, _Atomic int *n) {
+    ag_unref(c);
+    ++*n;
+}
+
+/* It is readable already, so on another processor all may be over before the call returns. */
+AG_TEST_RUN(a_wish_may_take_the_last_reference_along) {
+    _Atomic int n = 0;
+    int rounds = 20000 / ag_test_slow();
+    for (int i = 0; i < rounds; i++) {
+        int ends[2];
+        ag_conn *c;
+        ag_check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        ag_check_int(ag_conn_from_fd(ends[0], &c), 0);
+        close(ends[1]);
+        ag_check_int(ag_conn_when_readable(c, take_it_all, c, &n), 0);
+        if (i % 16 == 15)
+            eventually(n == i + 1);
+    }
+    eventually(n == rounds);
+}
+
+/* Fewer than come in one look at the poller, and than have room in a queue. */
+enum { IN_TURN = AG__SIZE(40, 4) };
+
+static void take_place(_Atomic int *turns, int *place, ag_wg *wg) {
+    *place = (*turns)++;
+    ag_wg_done(wg);
+}
+
+/* Writes to all from the first to the last, and lets them run. Returns how many pairs have run in
+ * the other order. */
+static int pairs_out_of_turn(ag_conn *const *conns, const int *peers) {
+    _Atomic int turns = 0;
+    int place[IN_TURN], n = 0;
+    char buf[8];
+    ag_wg wg = AG_WG_INIT;
+    ag_wg_add(&wg, IN_TURN);
+    for (int i = 0; i < IN_TURN; i++)
+        ag_check_int(ag_conn_when_readable(conns[i], take_place, &turns, &place[i], &wg), 0);
+    for (int i = 0; i < IN_TURN; i++)
+        ag_check_int(write(peers[i], "x", 1), 1);
+    ag_wg_wait(&wg);
+    for (int i = 0; i < IN_TURN; i++) {
+        ag_check_int(ag_read(conns[i], buf, sizeof buf), 1);
+        for (int j = 0; j < i; j++)
+            n += place[j] > place[i];
+    }
+    return n;
+}
+
+static int looks_at_turns(void *unused) {
+    enum { ROUNDS = 20, PAIRS = IN_TURN * (IN_TURN - 1) / 2 };
+    ag_conn *conns[IN_TURN];
+    int peers[IN_TURN], n = 0;
+    (void)unused;
+    for (int i = 0; i < IN_TURN; i++) {
+        int ends[2];
+        ag_check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        ag_check_int(ag_conn_from_fd(ends[0], &conns[i]), 0);
+        peers[i] = ends[1];
+    }
+    for (int i = 0; i < ROUNDS; i++)
+        n += pairs_out_of_turn(conns, peers);
+    /* None, unless the monitor took events that waited for long meanwhile. */
+    if (n > ROUNDS * PAIRS / 8)
+        ag_fail("%d of %d pairs are out of turn", n, ROUNDS * PAIRS);
+    for (int i = 0; i < IN_TURN; i++) {
+        ag_unref(conns[i]);
+        close(peers[i]);
+    }
+    return 0;
+}
+
+AG_TEST(wishes_are_granted_in_the_order_of_their_events) {
+    unsetenv("AGLET_PROCS"); /* on one processor, whatever the others have */
+    ag_check_int(ag_run_with(&(ag_config){.procs = 1}, looks_at_turns, NULL), 0);
+}
+
 /* --- Many. --- */
 
 static void echo_until_end(ag_conn *c) {

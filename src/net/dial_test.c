@@ -173,3 +173,23 @@ AG_TEST_RUN(udp_tells_that_nobody_is_there_and_goes_on) {
     ag_check_int(ag_read(c, buf, 8), -ETIMEDOUT);
     ag_unref(c);
 }
+
+AG_TEST_RUN(unix_datagrams_keep_their_borders) {
+    char name[64], buf[16];
+    ag_conn *c;
+    ag__addr a;
+    snprintf(name, sizeof name, "@aglet-dial-test-%d", (int)getpid());
+    ag_check_int(ag_dial("unixgram", name, &c), -ECONNREFUSED);
+    ag_check_int(ag__addr_unix(name, &a), 0);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ag_check_int(bind(fd, (struct sockaddr *)a.raw, a.size), 0);
+    ag_check_int(ag_dial("unixgram", name, &c), 0);
+    ag_check_int(ag_write(c, "READY=1", 7), 7);
+    ag_check_int(ag_write(c, "x", 1), 1);
+    ag_check_int(recv(fd, buf, sizeof buf, 0), 7);
+    ag_check_int(recv(fd, buf, sizeof buf, 0), 1);
+    close(fd);
+    ag_unref(c);
+    ag_listener *l;
+    ag_check_int(ag_listen("unixgram", name, &l), -EINVAL);
+}

@@ -8,6 +8,7 @@
  */
 #include "ag_test.h"
 #include "net/net.h"
+#include "waits.h"
 #include <aglet.h>
 #include <arpa/inet.h>
 #include <errno.h>
@@ -184,10 +185,7 @@ AG_TEST_RUN(another_one_gets_the_answer_of_who_has_gone) {
     ag_wg_wait(&wg);
     ag_unref(c);
     ag_wg_add(&wg, 1);
-    ag_go(look_up, "1.held.test", 2, &wg);
-    for (int i = 0; i < 50; i++)
-        ag_yield();
-    ag_check_int(asked, 1);
+    until_waits(ag_go(look_up, "1.held.test", 2, &wg));
     gate = true;
     ag_wg_wait(&wg);
     ag_check_int(asked, 1);
@@ -237,12 +235,10 @@ AG_TEST_RUN(dials_to_several_ports_share_one_question) {
     {
         ag_ctx_enter(c);
         ag_wg_add(&wg, 2);
-        ag_go(dial, "5.held.test:80", -ECANCELED, &wg);
-        ag_go(dial, "5.held.test:443", -ECANCELED, &wg);
+        until_waits(ag_go(dial, "5.held.test:80", -ECANCELED, &wg));
+        until_waits(ag_go(dial, "5.held.test:443", -ECANCELED, &wg));
     }
-    eventually(inside == 1 && ag_count() == 4);
-    for (int i = 0; i < 50; i++)
-        ag_yield();
+    eventually(inside == 1);
     ag_check_int(asked, 1);
     ag_ctx_cancel(c);
     ag_wg_wait(&wg);
@@ -265,14 +261,10 @@ static int main_bounded(void *arg) {
     for (int i = 0; i < NAMES - 2; i++)
         ag_go(look_up, names[i], 2, &wg);
     eventually(inside == BOUND && ag_count() == 1 + NAMES - 2 + BOUND);
-    {
+    for (int i = NAMES - 2; i < NAMES; i++) {
         ag_ctx_enter(c);
-        for (int i = NAMES - 2; i < NAMES; i++)
-            ag_go(look_up, names[i], -ECANCELED, &wg);
+        until_waits(ag_go(look_up, names[i], -ECANCELED, &wg));
     }
-    eventually(ag_count() == 1 + NAMES + BOUND);
-    for (int i = 0; i < 50; i++)
-        ag_yield();
     ag_check_int(inside, BOUND);
     ag_ctx_cancel(c); /* whose turn has not come is asked no more */
     gate = true;

@@ -9,6 +9,9 @@
  * on, as a connect tells, is removed and taken. At the close the file goes, if it is still ours:
  * another process may have put its own there.
  *
+ * A socket that another process has, too, is one for the system: what a stop does to it (a filter,
+ * a shutdown) would stop the other as well. So a stop of a shared one only ends the accepting here.
+ *
  * A connection that was accepted and then could not be opened, for lack of memory or of room in the
  * poller, is held for the next call: for the caller it has stayed in the queue.
  */
@@ -32,6 +35,9 @@ struct ag_listener {
     ag__file_id file; /* Constant. */
     char addr[AG__ADDR_TEXT]; /* Constant. */
     _Atomic bool stopped;     /* Atomic; only grows. Set before the deadline of the stop. */
+    _Atomic bool shared;      /* Atomic; another process goes on with the socket. */
+    ag_layer *(*make_layer)(void *arg); /* Constant once it accepts; NULL: none. */
+    void *layer_arg;                    /* Constant once it accepts; a reference. */
 };
 
 /* --- Binding. --- */
@@ -60,10 +66,12 @@ static int bind_unix(int fd, const ag__addr *a) {
     return ag__sock_bind(fd, a);
 }
 
-static int bind_ip(int fd, const ag__addr *a, bool both) {
+static int bind_ip(int fd, const ag__addr *a, const ag__target *t) {
     int r = ag__sock_reuse_addr(fd);
+    if (r == 0 && t->reuse_port)
+        r = ag__sock_reuse_port(fd);
     if (r == 0 && ag__addr_kind(a) == AG__ADDR_IP6)
-        r = ag__sock_only_ip6(fd, !both);
+        r = ag__sock_only_ip6(fd, !t->both);
     if (r == 0)
         r = ag__sock_no_delay(fd);
     return r == 0 ? ag__sock_bind(fd, a) : r;
@@ -78,12 +86,12 @@ static void remove_file(const ag__addr *a) {
 }
 
 /* A listening socket, or an error. */
-static int open_socket(const ag__addr *a, bool both) {
+static int open_socket(const ag__addr *a, const ag__target *t) {
     bool is_unix = ag__addr_kind(a) == AG__ADDR_UNIX;
     int fd = ag__sock_new(ag__addr_kind(a), false);
     if (fd < 0)
         return fd;
-    int r = is_unix ? bind_unix(fd, a) : bind_ip(fd, a, both);
+    int r = is_unix ? bind_unix(fd, a) : bind_ip(fd, a, t);
     bool bound = r == 0;
     if (bound)
         r = ag__sock_listen(fd);
@@ -100,7 +108,7 @@ static int open_socket(const ag__addr *a, bool both) {
 static int open_target(ag__target *t) {
     int first = 0;
     for (int i = 0; i < t->count; i++) {
-        int fd = open_socket(&t->addrs[i], t->both);
+        int fd = open_socket(&t->addrs[i], t);
         if (fd >= 0)
             return fd;
         if (first == 0 || first == -EAFNOSUPPORT)
@@ -124,6 +132,7 @@ static void release(ag_listener *l) {
 static void listener_free(ag__object *o) {
     ag_listener *l = ag__container_of(o, ag_listener, object);
     ag_listener_close(l);
+    ag_unref(l->layer_arg);
     free(l);
 }
 
@@ -140,14 +149,17 @@ static int note_address(ag_listener *l) {
     return r == -ENOENT || r == -ENOTSOCK ? 0 : r; /* somebody was quick to take it away */
 }
 
-/* The listener takes the socket over, or it is closed. */
-static int open_listener(ag_listener *l, int fd, const ag__target *t) {
+static int open_listener(ag_listener *l, int fd, bool tcp) {
     l->fd = fd;
     l->held = -1;
-    l->tcp = t->kind != AG__ADDR_UNIX;
+    l->tcp = tcp;
     int r = note_address(l);
-    if (r == 0)
-        r = ag__pd_open(fd, &l->pd);
+    return r == 0 ? ag__pd_open(fd, &l->pd) : r;
+}
+
+/* The listener takes the socket over, or it is closed. */
+static int open_own(ag_listener *l, int fd, const ag__target *t) {
+    int r = open_listener(l, fd, t->kind != AG__ADDR_UNIX);
     if (r != 0) {
         remove_file(&t->addrs[0]); /* of a Unix socket there is only one */
         ag__file_close(fd);
@@ -155,14 +167,17 @@ static int open_listener(ag_listener *l, int fd, const ag__target *t) {
     return r;
 }
 
-int ag_listen(const char *net, const char *addr, ag_listener **ret_listener) {
+int ag_listen_with(const ag_listen_opts *opts, const char *net, const char *addr,
+                   ag_listener **ret_listener) {
     ag__target *t = malloc(sizeof *t);
     ag_listener *l = calloc(1, sizeof *l);
     int r = t && l ? ag__target_find(net, addr, true, t) : -ENOMEM;
-    if (r == 0)
+    if (r == 0) {
+        t->reuse_port = opts && opts->reuse_port;
         r = t->datagram ? -EINVAL : open_target(t);
+    }
     if (r >= 0)
-        r = open_listener(l, r, t);
+        r = open_own(l, r, t);
     free(t);
     if (r != 0) {
         free(l);
@@ -173,13 +188,64 @@ int ag_listen(const char *net, const char *addr, ag_listener **ret_listener) {
     return 0;
 }
 
+int ag_listen(const char *net, const char *addr, ag_listener **ret_listener) {
+    return ag_listen_with(NULL, net, addr, ret_listener);
+}
+
+/* Whether the socket is one to accept streams from, made fit for that. */
+static int prepare(int fd, bool *ret_tcp) {
+    bool stream = false;
+    int r = ag__sock_type(fd, &stream, ret_tcp);
+    if (r == 0)
+        r = ag__sock_listens(fd);
+    if (r < 0)
+        return r;
+    if (r == 0 || !stream)
+        return -EINVAL;
+    if (*ret_tcp)
+        ag__sock_no_delay(fd);
+    r = ag__file_set_close_on_exec(fd);
+    return r == 0 ? ag__file_set_nonblocking(fd) : r;
+}
+
+int ag_listener_from_fd(int fd, ag_listener **ret_listener) {
+    bool tcp = false;
+    ag_listener *l = NULL;
+    int r = prepare(fd, &tcp);
+    if (r == 0) {
+        l = calloc(1, sizeof *l);
+        r = l ? open_listener(l, fd, tcp) : -ENOMEM;
+    }
+    if (r != 0) {
+        free(l);
+        return r;
+    }
+    ag__object_init(&l->object, listener_free);
+    *ret_listener = l;
+    return 0;
+}
+
+int ag_listener_fd(ag_listener *l) {
+    int r = ag__gate_enter(&l->gate);
+    if (r != 0)
+        return r;
+    int fd = l->fd;
+    if (ag__gate_leave(&l->gate))
+        release(l);
+    return fd;
+}
+
+void ag_listener_share(ag_listener *l, bool shared) {
+    atomic_store(&l->shared, shared);
+}
+
 int ag_listener_close(ag_listener *l) {
     int r = ag__gate_close(&l->gate);
     if (r != 0)
         return r;
     ag__file_id id;
-    if (l->has_file && ag__file_identify_socket(l->addr, &id) == 0 && id.device == l->file.device &&
-        id.inode == l->file.inode)
+    if (l->has_file && !atomic_load(&l->shared) && ag__file_identify_socket(l->addr, &id) == 0 &&
+        id.device == l->file.device && id.inode == l->file.inode)
         ag__file_unlink(l->addr);
     ag__pd_close(l->pd);
     if (ag__gate_leave(&l->gate))
@@ -191,9 +257,10 @@ int ag_listener_stop(ag_listener *l) {
     int r = ag__gate_enter(&l->gate);
     if (r != 0)
         return r;
-    r = ag__sock_refuse_new(l->fd, l->tcp);
+    bool shared = atomic_load(&l->shared);
+    r = shared ? 0 : ag__sock_refuse_new(l->fd, l->tcp);
     atomic_store(&l->stopped, true);
-    ag__pd_set_deadline(l->pd, AG__READ, ag__os_now() + STOP_NS);
+    ag__pd_set_deadline(l->pd, AG__READ, ag__os_now() + (shared ? 0 : STOP_NS));
     if (ag__gate_leave(&l->gate))
         release(l);
     return r;
@@ -212,7 +279,7 @@ static int wait_error(ag_listener *l, int r) {
 }
 
 static int accept_inside(ag_listener *l, ag_conn *c) {
-    for (;;) {
+    while (!atomic_load(&l->stopped) || !atomic_load(&l->shared)) {
         int fd = l->held >= 0 ? l->held : ag__sock_accept(l->fd);
         if (fd >= 0) {
             int r = ag__conn_open(c, fd, true, l->tcp);
@@ -229,13 +296,35 @@ static int accept_inside(ag_listener *l, ag_conn *c) {
             return fd == -ENOBUFS ? -ENOMEM : fd;
         }
     }
+    return -ECANCELED;
+}
+
+int ag_layer_put_on_accepted(ag_listener *l, ag_layer *(*make)(void *arg), void *arg) {
+    if (l->make_layer)
+        return -EALREADY;
+    l->make_layer = make;
+    l->layer_arg = ag_ref(arg);
+    return 0;
+}
+
+static bool dress(ag_listener *l, ag_conn *c) {
+    if (!l->make_layer)
+        return true;
+    ag_layer *y = l->make_layer(l->layer_arg);
+    if (y)
+        y->conn = c;
+    atomic_store_explicit(&c->layer, y, AG__RLX);
+    atomic_store_explicit(&c->gate.word, AG__GATE_MARKED, AG__RLX);
+    return y != NULL;
 }
 
 int ag_accept(ag_listener *l, ag_conn **ret_conn) {
     /* Before the socket: one that there is no memory for stays in the queue. */
     ag_conn *c = ag__conn_alloc();
-    if (!c)
+    if (!c || !dress(l, c)) {
+        free(c);
         return -ENOMEM;
+    }
     int r = ag__gate_lock(&l->gate, AG__READ);
     if (r == 0) {
         r = accept_inside(l, c);

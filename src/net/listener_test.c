@@ -207,3 +207,88 @@ AG_TEST_RUN(without_descriptors_accept_fails_and_goes_on_later) {
     ag_unref(b);
     ag_unref(l);
 }
+
+/* ---- Sockets of several processes ----------------------------------------------------------- */
+
+static ag_listener *second_of(ag_listener *l) {
+    ag_listener *second;
+    ag_check_int(ag_listener_from_fd(dup(ag_listener_fd(l)), &second), 0);
+    ag_check_str(ag_listener_addr(second), ag_listener_addr(l));
+    ag_check_int(fcntl(ag_listener_fd(second), F_GETFD), FD_CLOEXEC);
+    return second;
+}
+
+/* What was in the queue and what comes afterwards is the other's. */
+static void stop_shared(const char *net, const char *addr) {
+    ag_listener *first, *second;
+    ag_conn *before, *after, *c;
+    ag_check_int(ag_listen(net, addr, &first), 0);
+    second = second_of(first);
+    ag_check_int(ag_dial(net, ag_listener_addr(first), &before), 0);
+    ag_listener_share(first, true);
+    ag_check_int(ag_listener_stop(first), 0);
+    ag_check_int(ag_accept(first, &c), -ECANCELED);
+    ag_check_int(ag_listener_close(first), 0);
+    ag_check_int(ag_listener_fd(first), -ECANCELED);
+    ag_check_int(ag_dial(net, ag_listener_addr(second), &after), 0);
+    for (int i = 0; i < 2; i++) {
+        ag_check_int(ag_accept(second, &c), 0);
+        ag_unref(c);
+    }
+    ag_unref(before);
+    ag_unref(after);
+    ag_unref(first);
+    ag_unref(second);
+}
+
+AG_TEST_RUN(a_stop_of_a_shared_listener_is_its_own) {
+    char path[108];
+    stop_shared("tcp", "127.0.0.1:0");
+    path_of(path);
+    stop_shared("unix", path);
+    ag_check(access(path, F_OK) != 0); /* the second was not shared */
+}
+
+static void accept_until_closed(ag_listener *l, _Atomic int *result) {
+    ag_conn *c;
+    atomic_store(result, ag_accept(l, &c));
+}
+
+AG_TEST_RUN(a_stop_of_a_shared_listener_wakes_who_accepts) {
+    ag_listener *l;
+    _Atomic int result = 1;
+    ag_check_int(ag_listen("tcp", "127.0.0.1:0", &l), 0);
+    ag_go(accept_until_closed, l, &result);
+    ag_yield();
+    ag_listener_share(l, true);
+    ag_check_int(ag_listener_stop(l), 0);
+    eventually(result != 1);
+    ag_check_int(result, -ECANCELED);
+    ag_unref(l);
+}
+
+AG_TEST_RUN(what_does_not_listen_is_no_listener_and_stays_the_callers) {
+    ag_listener *l;
+    int fds[] = {open("/dev/null", O_RDONLY | O_CLOEXEC), socket(AF_INET, SOCK_STREAM, 0),
+                 socket(AF_INET, SOCK_DGRAM, 0)};
+    ag_check_int(ag_listener_from_fd(-1, &l), -EBADF);
+    ag_check_int(ag_listener_from_fd(fds[0], &l), -ENOTSOCK);
+    ag_check_int(ag_listener_from_fd(fds[1], &l), -EINVAL);
+    ag_check_int(ag_listener_from_fd(fds[2], &l), -EINVAL);
+    for (int i = 0; i < 3; i++)
+        ag_check_int(close(fds[i]), 0);
+}
+
+AG_TEST_RUN(a_port_is_shared_by_those_who_ask_for_it) {
+    const ag_listen_opts share = {.reuse_port = true};
+    ag_listener *first, *second, *third;
+    ag_check_int(ag_listen_with(&share, "tcp", "127.0.0.1:0", &first), 0);
+    const char *addr = ag_listener_addr(first);
+    ag_check_int(ag_listen("tcp", addr, &third), -EADDRINUSE);
+    ag_check_int(ag_listen_with(NULL, "tcp", addr, &third), -EADDRINUSE);
+    ag_check_int(ag_listen_with(&share, "tcp", addr, &second), 0);
+    ag_check_str(ag_listener_addr(second), addr);
+    ag_unref(first);
+    ag_check_int(try_dial("tcp", "127.0.0.1", port_of(second)), 0);
+    ag_unref(second);
+}

@@ -50,7 +50,7 @@ int ag_copy_to_conn(ag_conn *to, int from, int64_t max, int64_t *ret_copied) {
     int kind = ag__file_kind(from);
     ag__copy c = {.take = ag__copy_take_fd,
                   .give = give_conn,
-                  .move = kind == AG__FILE_DISK ? move_to_conn : NULL,
+                  .move = kind == AG__FILE_DISK && !ag__conn_layer(to) ? move_to_conn : NULL,
                   .conn = to,
                   .from = from,
                   .from_kind = kind};

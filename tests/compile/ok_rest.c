@@ -76,7 +76,8 @@ int net_part(ag_listener *l, ag_conn *c, struct iovec *iov) {
     const char *addrs[] = {ag_conn_local(c), ag_conn_remote(c), ag_listener_addr(l)};
     int r = ag_dial("unix", addrs[0], &c) + ag_conn_from_fd(0, &c);
     r += ag_conn_when_readable(c, serve, c);
-    return r + ag_conn_shutdown(c, 1) + ag_conn_close(c) + ag_listener_close(l) + (int)n;
+    r += ag_conn_shutdown(c, 1) + ag_conn_close(c) + ag_conn_reset(c);
+    return r + ag_listener_close(l) + (int)n;
 }
 
 int process_part(ag_process *p);

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 /* Sanitizers have handlers of their own, and stay in charge. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -189,6 +190,50 @@ AG_TEST(with_no_signals_the_process_ends_in_silence) {
     unsetenv("AGLET_NO_SIGNALS");
     ag_check_int(child.status, 128 + SIGSEGV);
     ag_check(!strstr(child.text, "goroutine"));
+}
+
+/* ---- What ran before ------------------------------------------------------------------------ */
+
+AG_TEST(a_crash_leaves_a_record) {
+    if (getenv("CRASH_PART"))
+        run_part();
+    const char *self = "a_crash_leaves_a_record";
+    char path[] = "/tmp/aglet-record-XXXXXX", bytes[16] = "", words[64];
+    int fd = mkstemp(path);
+    ag_check(fd >= 0);
+    snprintf(words, sizeof words, "\nwhat ran before: go tool trace %s\n", path);
+    static const struct {
+        const char *part;
+        int status;
+    } ends[] = {{"segv", 128 + SIGSEGV}, {"overflow", 2}};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        ag_check_int(ftruncate(fd, 0), 0);
+        setenv("AGLET_RECORD_FILE", path, 1);
+        crash_of(self, ends[i].part);
+        unsetenv("AGLET_RECORD_FILE");
+        ag_check_int(child.status, ends[i].status);
+        ag_check_contains(child.text, words);
+        ag_check_int(pread(fd, bytes, sizeof bytes, 0), 16);
+        ag_check_mem(bytes, "go 1.23 trace\0\0\0", 16);
+    }
+    close(fd);
+    unlink(path);
+}
+
+AG_TEST(a_crash_ends_though_its_record_cannot_be_written) {
+    if (getenv("CRASH_PART"))
+        run_part();
+    char folder[] = "/tmp/aglet-record-XXXXXX", path[64];
+    ag_check(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof path, "%s/nobody-reads", folder);
+    ag_check_int(mkfifo(path, 0600), 0);
+    setenv("AGLET_RECORD_FILE", path, 1);
+    crash_of("a_crash_ends_though_its_record_cannot_be_written", "segv");
+    unsetenv("AGLET_RECORD_FILE");
+    ag_check_int(child.status, 128 + SIGSEGV);
+    ag_check_contains(child.text, "\naglet: could not write ");
+    unlink(path);
+    rmdir(folder);
 }
 
 /* ---- Other threads -------------------------------------------------------------------------- */

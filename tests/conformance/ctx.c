@@ -264,6 +264,22 @@ AG_TEST_DEATH(a_context_that_is_gone_wakes_nobody, 2, "all goroutines are asleep
 
 /* ---- Values --------------------------------------------------------------------------------- */
 
+AG_TEST(a_copied_value_goes_with_its_context) {
+    char text[] = "mine";
+    static const char key;
+    ag_ctx *c = ag_ctx_with_copy(NULL, &key, text, sizeof text);
+    ag_ctx *none = ag_ctx_with_copy(c, text, "", 0);
+    memset(text, 'x', sizeof text - 1);
+    ag_ctx *low = ag_ctx_with_cancel(none);
+    ag_unref(c);
+    ag_unref(none);
+    ag_check_str(ag_ctx_value(low, &key), "mine");
+    ag_check((uintptr_t)ag_ctx_value(low, &key) % sizeof(void *) == 0);
+    ag_ctx_cancel(low);
+    ag_check_str(ag_ctx_value(low, &key), "mine");
+    ag_unref(low);
+}
+
 AG_TEST_RUN(values_are_found_upwards) {
     static const char color, size;
     ag_ctx *top = ag_ctx_with_value(NULL, &color, "red");

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static ag_mutex a, b;
 static ag_wg both = AG_WG_INIT;
@@ -187,6 +188,27 @@ AG_TEST(it_looks_in_every_world) {
         both = (ag_wg)AG_WG_INIT;
         ag_check_int(ag_run(reports_once, NULL), 0);
     }
+}
+
+static void note_slowly(const ag_report *r) {
+    note(r);
+    usleep(500000);
+}
+
+static int reports_to_a_slow_hook(void *arg) {
+    (void)arg;
+    ag_on_report(note_slowly);
+    for (int i = 1; i <= 3; i++) {
+        ag_go(receives_nil);
+        eventually(leaks == i);
+    }
+    return 0;
+}
+
+/* A pause is measured by what a look costs; by what it waits for, it would be a minute here. */
+AG_TEST(a_hook_that_waits_does_not_hold_up_the_next_look) {
+    setenv("AGLET_DETECT_MS", "5", 1);
+    ag_check_int(ag_run(reports_to_a_slow_hook, NULL), 0);
 }
 
 static int never_told(void *arg) {

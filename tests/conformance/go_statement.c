@@ -112,6 +112,34 @@ AG_TEST_RUN(who_yields_again_and_again_lets_a_new_goroutine_run) {
     }
 }
 
+static void note_turn(atomic_int *turns, int *at, ag_wg *wg) {
+    *at = atomic_fetch_add(turns, 1);
+    ag_wg_done(wg);
+}
+
+static int starts_a_lazy_one(void *unused) {
+    enum { OTHERS = 40 };
+    atomic_int turns = 0;
+    int lazy = -1, others[OTHERS];
+    ag_wg wg = AG_WG_INIT;
+    (void)unused;
+    ag_wg_add(&wg, OTHERS + 1);
+    for (int i = 0; i < OTHERS / 2; i++)
+        ag_go(note_turn, &turns, &others[i], &wg);
+    ag_go_with(&(ag_go_opts){.lazy = true}, note_turn, &turns, &lazy, &wg);
+    for (int i = OTHERS / 2; i < OTHERS; i++)
+        ag_go(note_turn, &turns, &others[i], &wg);
+    ag_wg_wait(&wg);
+    for (int i = 0; i < OTHERS / 2; i++)
+        ag_check(others[i] < lazy);
+    return 0;
+}
+
+AG_TEST(a_lazy_one_runs_after_those_that_were_queued) {
+    unsetenv("AGLET_PROCS"); /* on one processor, whatever the others have */
+    ag_check_int(ag_run_with(&(ag_config){.procs = 1}, starts_a_lazy_one, NULL), 0);
+}
+
 static void ping(ag_chan(int) c, atomic_int *stop) {
     while (!atomic_load(stop))
         ag_send(c, 1);

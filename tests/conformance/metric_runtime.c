@@ -96,6 +96,7 @@ AG_TEST_RUN(waits_in_the_queue_are_sampled) {
     ag_check(metric("aglet_sched_wait_seconds_bucket{le=\"8.589934592\"}") >= 3);
     ag_check(metric("aglet_sched_steps_total") > steps);
     ag_close(c);
+    eventually(ag_count() == 1); /* it holds no references */
     ag_unref(c);
     ag_unref(back);
 }

@@ -360,6 +360,7 @@ AG_TEST_RUN(after_a_close_every_call_says_ecanceled) {
     ag_check_int(ag_conn_close(b.client), -ECANCELED);
     ag_check_int(ag_read(b.client, buf, 4), -ECANCELED);
     ag_check_int(ag_write(b.client, buf, 4), -ECANCELED);
+    ag_check_int(ag_conn_reset(b.client), -ECANCELED);
     ag_check_int(ag_set_deadline(b.client, 0), -ECANCELED);
     ag_check_int(ag_listener_close(b.listener), 0);
     ag_check_int(ag_listener_close(b.listener), -ECANCELED);
@@ -384,6 +385,37 @@ AG_TEST_RUN(a_peer_that_is_gone_gives_an_error_and_no_signal) {
     n = ag_read(b.client, data, sizeof data);
     ag_check(n == -ECONNRESET || n == 0);
     end_pair(&b);
+}
+
+/* The bytes that a peer who does not read finds in the end, and how they end. */
+static ssize_t read_to_the_end(ag_conn *c, int64_t *ret_bytes) {
+    static char data[65536];
+    ssize_t n;
+    while ((n = ag_read(c, data, sizeof data)) > 0)
+        *ret_bytes += n;
+    return n;
+}
+
+AG_TEST_RUN(a_reset_drops_what_the_peer_has_not_taken) {
+    static char data[65536];
+    for (int resets = 0; resets < 2; resets++) {
+        struct both b = connect_pair("tcp", "127.0.0.1:0");
+        int64_t taken = 0;
+        ssize_t n;
+        ag_set_write_deadline(b.server, ag_now() + 100 * AG_MS);
+        while ((n = ag_write(b.server, data, sizeof data)) > 0)
+            continue;
+        ag_check_int(n, -ETIMEDOUT);
+        int64_t sent = ag_conn_sent(b.server);
+        ag_check_int((resets ? ag_conn_reset : ag_conn_close)(b.server), 0);
+        ag_check_int(read_to_the_end(b.client, &taken), resets ? -ECONNRESET : 0);
+        ag_check(resets ? taken < sent : taken == sent);
+        end_pair(&b);
+    }
+    struct both u = connect_pair("unix", "@aglet-conformance-reset");
+    ag_check_int(ag_conn_reset(u.server), 0);
+    ag_check_int(ag_conn_reset(u.server), -ECANCELED);
+    end_pair(&u);
 }
 
 AG_TEST_RUN(whether_the_peer_is_gone_is_seen_without_reading) {

@@ -267,6 +267,36 @@ AG_TEST_RUN(given_descriptors_are_the_childs) {
     close(out);
 }
 
+/* Its 3, 4 …, whatever numbers they have here: also those numbers, in another order. */
+AG_TEST_RUN(further_descriptors_are_the_childs_3_and_above) {
+    int one = temporary(), two = temporary(), out = temporary();
+    char buf[256];
+    ag_check_int(pwrite(one, "one ", 4, 0), 4);
+    ag_check_int(pwrite(two, "two ", 4, 0), 4);
+    const int fds[] = {two > one ? two : one, two > one ? one : two, one};
+    ag_process *p = start_with((ag_process_opts){.out = out, .fds = fds, .fd_count = 2},
+                               "cat <&4 >&1; cat <&3; (true <&5) 2>/dev/null || echo no more");
+    ag_check_int(code_of(p), 0);
+    ag_unref(p);
+    ag_check_str(text_of(out, buf), two > one ? "one two no more\n" : "two one no more\n");
+    ag_process_opts opts = {.argv = (const char *[]){"true", NULL}, .fds = fds, .fd_count = -1};
+    ag_check_int(ag_process_start(&opts, &p), -EINVAL);
+    opts.fd_count = 1001;
+    ag_check_int(ag_process_start(&opts, &p), -EINVAL);
+    opts.fd_count = 1;
+    opts.fds = NULL;
+    ag_check_int(ag_process_start(&opts, &p), -EINVAL);
+    opts.fds = (int[]){9999};
+    ag_check_int(ag_process_start(&opts, &p), -EBADF);
+    close(one);
+    close(two);
+    close(out);
+}
+
+AG_TEST_RUN(this_process_has_a_number_too) {
+    ag_check_int(ag_process_pid(NULL), getpid());
+}
+
 /* This process's own 1 and 2 exchanged for the child, each with the other already replaced. */
 AG_TEST_RUN(descriptors_may_be_exchanged) {
     int out = temporary(), err = temporary(), kept[2] = {dup(1), dup(2)};
@@ -466,7 +496,9 @@ AG_TEST_RUN(one_that_has_ended_unnoticed_takes_signals_and_does_nothing) {
 
 AG_TEST_RUN(a_group_gets_signals_together) {
     ag_process_opts opts = {.out = AG_PROCESS_PIPE, .new_group = true};
-    ag_process *p = start_with(opts, "sleep 1000 & echo x; sleep 1000");
+    /* Both in the background: dash starts what is in the foreground by vfork(), and who is killed
+     * between its vfork() and its exec may leave the program that it started alive. */
+    ag_process *p = start_with(opts, "sleep 1000 & sleep 1000 & echo x; wait");
     char c[2];
     ag_check_int(ag_fd_read(ag_process_out(p), c, 2), 2);
     ag_check_int(getpgid(ag_process_pid(p)), ag_process_pid(p));

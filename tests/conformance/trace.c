@@ -725,6 +725,37 @@ AG_TEST(a_finding_names_what_it_left) {
     ag_check_int(rmdir(folder), 0);
 }
 
+static char kept_text[160], kept_kind[16];
+static int kept_count;
+static void note_kept(const ag_report *r) {
+    snprintf(kept_kind, sizeof kept_kind, "%s", r->kind);
+    snprintf(kept_text, sizeof kept_text, "%s", r->text);
+    kept_count = r->count;
+}
+static int keeps_one(void *arg) {
+    (void)arg;
+    ag_on_report(note_kept);
+    return ag_trace_keep("import of %s took %d ms", "a.csv", 120);
+}
+AG_TEST(a_program_keeps_what_ran_before) {
+    char folder[] = "/tmp/aglet-records-XXXXXX";
+    ag_check(mkdtemp(folder) != NULL);
+    ag_check_int(ag_run(keeps_one, NULL), -ENOENT);
+    ag_check_str(kept_text, "");
+    setenv("AGLET_RECORD_DIR", folder, 1);
+    ag_check_int(ag_run(keeps_one, NULL), 0);
+    ag_check_str(kept_kind, "kept");
+    ag_check_contains(kept_text, "import of a.csv took 120 ms");
+    ag_check_int(kept_count, 1);
+    for (int i = 2; i <= 16; i++)
+        ag_check_int(ag_trace_keep("no. %d", i), 0); /* from a thread */
+    ag_check_int(ag_trace_keep("one too many"), -ENOSPC);
+    ag_check_int(left_in(folder), 0x1fffe);
+    ag_check_int(rmdir(folder), 0);
+    ag_check_int(ag_trace_keep("nowhere"), -ENOSPC);
+    unsetenv("AGLET_RECORD_DIR");
+}
+
 static void exits_with_a_trace(void) {
     ag_check_int(ag_trace_start(tmpfile()), 0);
     work();

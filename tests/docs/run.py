@@ -106,18 +106,24 @@ class Ending:
         return f"status {self.status}, {self.words!r}\n{self.out}{self.err[:2000]}"
 
 
+def link_line(build):
+    """What a program with HTTP is linked with, statically; as cmake/programs.cmake tells it."""
+    line = re.search(r"^link_http (.*)$", (build / "suite.txt").read_text(), re.M).group(1)
+    return [build / word if word.startswith("libaglet") else word for word in line.split()]
+
+
 class Work:
     """Compiles into a folder."""
 
     def __init__(self, build, place):
         self.build, self.place = build, Path(place)
         self.compiler = os.environ.get("AG_SUITE_COMPILER") or "cc"
-        self.libraries = [build / "libaglet-http.a", build / "libaglet.a"]
+        self.libraries = link_line(build)
 
     def c(self, name, code):
         program = self.place / name
         command = [self.compiler, *STRICT, "-x", "c", "-", "-o", program, "-I", ROOT / "include",
-                   "-x", "none", *[path for path in self.libraries if path.exists()], "-lpthread"]
+                   "-x", "none", *self.libraries, "-lpthread", "-lm"]
         done = subprocess.run(list(map(str, command)), input=code, text=True, capture_output=True)
         need(done.returncode == 0, done.stderr)
         return program

@@ -10,69 +10,16 @@ The last line is `N passed, N failed[, N skipped]`.
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from pathlib import Path
 
+from cases import Skip, check, play, test, tests
+from hello import SLOW, Server
+
 HERE = Path(__file__).resolve().parent
-SLOW = float(os.environ.get("AG_TEST_SLOW", "1"))
-tests = []
-
-
-class Skip(Exception):
-    pass
-
-
-def test(function):
-    tests.append(function)
-    return function
-
-
-def check(actual, expected):
-    if actual != expected:
-        raise AssertionError(f"expected {expected!r}, got {actual!r}")
-
-
-class Server:
-    """http_hello on a free port, until the block ends."""
-
-    def __init__(self, program):
-        self.process = subprocess.Popen([program, "0"], stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        self.url = line.split()[-1]
-        self.port = int(self.url.rpartition(":")[2])
-
-    def __enter__(self):
-        return self
-
-    def stop(self):
-        """What it printed at its end."""
-        self.process.send_signal(signal.SIGTERM)
-        text, _ = self.process.communicate(timeout=30 * SLOW)
-        check(self.process.returncode, 0)
-        return text
-
-    def __exit__(self, *error):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20 * SLOW)
-
-    def raw(self, request):
-        """The whole answer to these bytes, up to the end of the connection."""
-        with self.connect() as s:
-            s.sendall(request)
-            parts = []
-            while part := s.recv(65536):
-                parts.append(part)
-            return b"".join(parts)
 
 
 def curl(*args, data=None):
@@ -191,23 +138,14 @@ def an_idle_process_uses_no_cpu(server):
 
 def main():
     program = Path(sys.argv[1]).resolve() / "bin" / "http_hello"
-    counts = {"ok": 0, "FAILED": 0, "skipped": 0}
-    for function in tests:
-        verdict, why = "ok", ""
-        try:
-            with Server(program) as server:
-                function(server)
-                if server.process.poll() is None:
-                    server.stop()
-        except Skip as missing:
-            verdict, why = "skipped", f": there is no {missing}"
-        except Exception:
-            verdict, why = "FAILED", "\n" + traceback.format_exc()
-        counts[verdict] += 1
-        print(f"{verdict} {function.__name__}{why}", flush=True)
-    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
-    print(f"{counts['ok']} passed, {counts['FAILED']} failed{skipped}")
-    return 1 if counts["FAILED"] else 0
+
+    def call(function):
+        with Server(program) as server:
+            function(server)
+            if server.process.poll() is None:
+                server.stop()
+
+    return play(tests, call)
 
 
 if __name__ == "__main__":

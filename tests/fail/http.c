@@ -152,6 +152,11 @@ static void stop_serving(ag_http_server *s) {
         ag_check_int(ag_http_stop(s, 10 * AG_SEC * ag_test_slow()), 0);
 }
 
+static const struct language {
+    bool (*talk)(struct client *cl);
+    void (*check)(const struct client *cl);
+} http1 = {talk, check_answers}, *spoken;
+
 /* The first client meets the failure; the second one finds a server as good as new. */
 static void serve_two(void) {
     static struct client cl;
@@ -170,11 +175,11 @@ static void serve_two(void) {
     if (r == 0 && ok(ag_listen("tcp", "127.0.0.1:0", &l))) {
         cl.addr = ag_listener_addr(l);
         if (ok(ag_wg_go(&wg, serve, s, l, &served))) {
-            if (talk(&cl) && !injected())
-                check_answers(&cl);
+            if (spoken->talk(&cl) && !injected())
+                spoken->check(&cl);
             if (inject_end() > 0) {
-                ag_check(talk(&cl));
-                check_answers(&cl);
+                ag_check(spoken->talk(&cl));
+                spoken->check(&cl);
             }
             stop_serving(s);
             ag_wg_wait(&wg);
@@ -186,10 +191,132 @@ static void serve_two(void) {
 }
 AG_TEST_RUN(a_server_goes_on_when_memory_has_run_out) {
     write_requests();
+    spoken = &http1;
     WALK(MEMORY, serve_two);
 }
 AG_TEST_RUN(a_server_goes_on_when_calls_have_failed) {
     write_requests();
+    spoken = &http1;
+    WALK(SYSTEM | THREAD, serve_two);
+}
+
+/* ---- HTTP/2 --------------------------------------------------------------------------------- */
+
+enum { H2_DATA, H2_HEADERS, H2_RESET = 3, H2_SETTINGS, H2_WINDOW = 8 }; /* types of frames */
+enum { H2_END_STREAM = 1, H2_END_HEADERS = 4, H2_FRAME = 9, H2_STREAMS = 3 };
+
+static size_t h2_n; /* of requests */
+
+static void h2_put(const void *bytes, size_t n) {
+    ag_check(h2_n + n <= sizeof requests);
+    memcpy(requests + h2_n, bytes, n);
+    h2_n += n;
+}
+
+static void h2_frame(int type, int flags, int stream, const void *payload, size_t n) {
+    unsigned char head[H2_FRAME] = {[1] = (unsigned char)(n >> 8),
+                                    (unsigned char)n,
+                                    (unsigned char)type,
+                                    (unsigned char)flags,
+                                    [8] = (unsigned char)stream};
+    h2_put(head, sizeof head);
+    h2_put(payload, n);
+}
+
+/* Fields as literals, but for what has numbers of its own: RFC 7541, appendix A. */
+static void h2_request(int stream, bool post, const char *path) {
+    unsigned char fields[64];
+    size_t n = strlen(path);
+    int length = snprintf((char *)fields, sizeof fields, "%c\x86\x04%c%s\x01\x01x",
+                          post ? 0x83 : 0x82, (int)n, path);
+    h2_frame(H2_HEADERS, H2_END_HEADERS | (post ? 0 : H2_END_STREAM), stream, fields,
+             (size_t)length);
+}
+
+static void write_h2_requests(void) {
+    static const unsigned char much[] = {0, 4, 0, 16, 0, 0}; /* a window of 1 MiB */
+    static char many[HEAD];
+    h2_n = 0;
+    h2_put("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
+    h2_frame(H2_SETTINGS, 0, 0, much, 6);
+    h2_frame(H2_WINDOW, 0, 0, much + 2, 4);
+    h2_request(1, false, "/hello/bob?q=a%20b");
+    h2_request(3, true, "/body");
+    h2_frame(H2_DATA, 0, 3, many, HEAD / 2);
+    h2_frame(H2_DATA, H2_END_STREAM, 3, many, HEAD / 2);
+    h2_request(5, false, "/large");
+}
+
+struct h2_answers {
+    size_t taken; /* bytes of cl->answers */
+    size_t bytes[H2_STREAMS];
+    int status[H2_STREAMS]; /* the first byte of the fields: 0x88 is 200 */
+    int ended;
+    bool reset;
+};
+
+static void h2_take(struct h2_answers *a, const struct client *cl) {
+    const unsigned char *at;
+    size_t n;
+    for (; cl->n - a->taken >= H2_FRAME; a->taken += H2_FRAME + n) {
+        at = (const unsigned char *)cl->answers + a->taken;
+        n = (size_t)at[0] << 16 | (size_t)at[1] << 8 | at[2];
+        if (cl->n - a->taken < H2_FRAME + n)
+            return;
+        int type = at[3], i = at[8] / 2;
+        if (at[8] == 0)
+            continue;
+        ag_check(i < H2_STREAMS);
+        if (type == H2_HEADERS && !a->status[i])
+            a->status[i] = at[H2_FRAME];
+        if (type == H2_DATA)
+            a->bytes[i] += n;
+        a->reset |= type == H2_RESET;
+        a->ended += type == H2_RESET ||
+                    ((type == H2_DATA || type == H2_HEADERS) && (at[4] & H2_END_STREAM));
+    }
+}
+
+/* Until all streams have ended. */
+static bool h2_talk(struct client *cl) {
+    struct h2_answers a = {.taken = 0};
+    ag_conn *c;
+    ssize_t n;
+    cl->n = 0;
+    if (!ok_after(ag_dial("tcp", cl->addr, &c)))
+        return false;
+    bool whole = ok_after(ag_write(c, requests, h2_n));
+    do {
+        n = whole ? ag_read(c, cl->answers + cl->n, sizeof cl->answers - 1 - cl->n) : 0;
+        cl->n += n > 0 ? (size_t)n : 0;
+        h2_take(&a, cl);
+    } while (n > 0 && a.ended < H2_STREAMS);
+    ag_unref(c);
+    if (strncmp(cl->answers, "HTTP/1", 6) == 0)
+        ag_skip("a build without nghttp2");
+    return ok_after(n) && whole && a.ended == H2_STREAMS && !a.reset;
+}
+
+static void h2_check(const struct client *cl) {
+    struct h2_answers a = {.taken = 0};
+    h2_take(&a, cl);
+    for (int i = 0; i < H2_STREAMS; i++)
+        ag_check_int(a.status[i], 0x88);
+    ag_check_int(a.bytes[0], 3);
+    ag_check_int(a.bytes[1], 6);
+    ag_check_int(a.bytes[2], LARGE);
+}
+
+static const struct language http2 = {h2_talk, h2_check};
+
+AG_TEST_RUN(a_server_of_http2_goes_on_when_memory_has_run_out) {
+    write_h2_requests();
+    spoken = &http2;
+    WALK(MEMORY, serve_two);
+}
+AG_TEST_RUN(a_server_of_http2_goes_on_when_calls_have_failed) {
+    write_h2_requests();
+    spoken = &http2;
     WALK(SYSTEM | THREAD, serve_two);
 }
 

@@ -328,6 +328,7 @@ WRAP(int, unlink, -1, (const char *path), (path))
 WRAP(int, ppoll, -1, (struct pollfd * p, nfds_t n, const struct timespec *t, const sigset_t *set),
      (p, n, t, set))
 WRAP(ssize_t, getrandom, -1, (void *to, size_t n, unsigned flags), (to, n, flags))
+WRAP(int, getentropy, -1, (void *to, size_t n), (to, n))
 
 /* These return the error. */
 DECLARE(int, posix_spawnp,

@@ -4,6 +4,8 @@
  */
 #include "inject.h"
 
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -117,6 +119,25 @@ static void talk_file(void) {
     talk(&file);
 }
 
+/* It closes, also where the kernel does not let it reset. */
+static void resets(void) {
+    ag_listener *l;
+    ag_conn *c;
+    if (!ok(ag_listen("tcp", "127.0.0.1:0", &l)))
+        return;
+    if (ok(ag_dial("tcp", ag_listener_addr(l), &c))) {
+        ag_check_int(ag_conn_reset(c), 0);
+        ag_check_int(ag_conn_close(c), -ECANCELED);
+        ag_unref(c);
+    }
+    ag_listener_close(l);
+    ag_unref(l);
+}
+
+AG_TEST_RUN(a_reset_closes_whatever_fails) {
+    WALK(MEMORY | SYSTEM, resets);
+}
+
 AG_TEST_RUN(tcp_works_or_says_so_without_memory) {
     WALK(MEMORY, talk_tcp);
 }
@@ -217,6 +238,40 @@ AG_TEST_RUN(a_stop_ends_what_is_accepted_whatever_fails) {
     inject("setsockopt", ENOMEM, 1, true);
     stop("tcp", "127.0.0.1:0");
     ag_check(inject_end() > 0);
+}
+
+/* A listening socket that another process has, too: whatever fails here, it goes on there. */
+static void hand_over(void) {
+    ag_listener *l;
+    ag_conn *c = NULL, *s;
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    int there = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), here;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ag_check(there >= 0);
+    ag_check_int(bind(there, (struct sockaddr *)&a, sizeof a), 0);
+    ag_check_int(listen(there, 10), 0);
+    here = fcntl(there, F_DUPFD_CLOEXEC, 3);
+    if (ok(ag_listener_from_fd(here, &l))) {
+        ag_listener_share(l, true);
+        if (ok_after(ag_dial("tcp", ag_listener_addr(l), &c))) {
+            ok(ag_listener_stop(l));
+            ag_check_int(accept_or_end(l, &s), -ECANCELED);
+            ag_unref(c);
+        }
+        ag_unref(l);
+    } else {
+        close(here);
+    }
+    ag_check_int(fcntl(there, F_GETFD), FD_CLOEXEC);
+    close(there);
+}
+AG_TEST_RUN(a_socket_handed_over_is_a_listener_or_stays_the_callers) {
+    WALK(MEMORY, hand_over);
+    for (int error = 0; error < 2; error++) {
+        inject(error ? "epoll_ctl" : "getsockname", error ? ENOSPC : ENOBUFS, 1, false);
+        hand_over();
+        ag_check_int(inject_end(), 1);
+    }
 }
 
 /* ---- Connections over sockets made elsewhere, wishes ---------------------------------------- */

@@ -21,7 +21,9 @@ static void waited_for(ag_process *p, int code) {
 
 static void start_and_wait(void) {
     const char *argv[] = {"/bin/sh", "-c", "read x; exit 3", NULL};
-    ag_process_opts opts = {.argv = argv, .in = AG_PROCESS_PIPE, .out = AG_PROCESS_NULL};
+    const int fds[] = {1, 2};
+    ag_process_opts opts = {
+        .argv = argv, .in = AG_PROCESS_PIPE, .out = AG_PROCESS_NULL, .fds = fds, .fd_count = 2};
     ag_process *p = NULL;
     if (!ok_after(ag_process_start(&opts, &p))) {
         ag_check_ptr(p, NULL);

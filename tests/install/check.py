@@ -74,6 +74,17 @@ int main(void) {
     return 0;
 }
 """
+TLS_PROGRAM = r"""
+#include <aglet/tls.h>
+#include <stdio.h>
+
+int main(void) {
+    ag_tls_config *tls = ag_tls_config_new();
+    printf("%d\n", tls && ag_tls_config_alpn(tls, "http/1.1") == 0 ? 42 : 0);
+    ag_unref(tls);
+    return 0;
+}
+"""
 PROJECT = """
 cmake_minimum_required(VERSION 3.20)
 project(user LANGUAGES C)
@@ -87,6 +98,12 @@ target_link_libraries(with_test PRIVATE aglet::test)
 if(TARGET aglet::heap)
     add_executable(with_heap heap.c)
     target_link_libraries(with_heap PRIVATE aglet::aglet_static aglet::heap)
+endif()
+if(TARGET aglet::net)
+    add_executable(with_net tls.c)
+    target_link_libraries(with_net PRIVATE aglet::net)
+    add_executable(with_net_static tls.c)
+    target_link_libraries(with_net_static PRIVATE aglet::net_static)
 endif()
 if(TARGET aglet::http)
     add_executable(with_http main.c)
@@ -130,6 +147,9 @@ class Check:
         self.program("cmake: test", self.work / "build/with_test")
         if (self.prefix / "lib/libaglet-http.so").exists():
             self.program("cmake: http", self.work / "build/with_http")
+        if (self.prefix / "lib/libaglet-net.so").exists():
+            self.program("cmake: net", self.work / "build/with_net")
+            self.program("cmake: net_static", self.work / "build/with_net_static")
         if (self.prefix / "lib/libaglet-heap.so").exists():
             self.program("cmake: heap", self.work / "build/with_heap")
 
@@ -138,7 +158,8 @@ class Check:
             name = package.stem
             good, flags = self.run("pkg-config", "--cflags", "--libs", name)
             self.expect(f"pkg-config {name}", good, flags)
-            source = {"aglet-test": "test.c", "aglet-heap": "heap.c"}.get(name, "main.c")
+            source = {"aglet-test": "test.c", "aglet-heap": "heap.c",
+                      "aglet-net": "tls.c"}.get(name, "main.c")
             self.expect(f"cc with {name}", *self.run("cc", source, "-o", name, *flags.split()))
             self.program(f"program with {name}", self.work / name)
 
@@ -158,6 +179,7 @@ def main():
         (work / "main.c").write_text(PROGRAM)
         (work / "test.c").write_text(TEST_PROGRAM)
         (work / "heap.c").write_text(HEAP_PROGRAM)
+        (work / "tls.c").write_text(TLS_PROGRAM)
         (work / "CMakeLists.txt").write_text(PROJECT)
         check.expect("install", *check.run("cmake", "--install", build, "--prefix", work / "first"))
         if not check.failed:

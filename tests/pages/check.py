@@ -219,6 +219,27 @@ def the_wait_graph_marks_the_circle(user, _):
     need(abs(user.js(size) - before) < 1)
 
 
+def tips_below(user, first):
+    """What is told where the pointer is moved over all lanes from y on, standing still."""
+    tips = set()
+    user.key("p")
+    left, top, width, height = user.js(
+        "(() => { const r = document.querySelector('canvas').getBoundingClientRect(); "
+        "return [r.left, r.top, r.width, r.height]; })()")
+    for y in range(first, int(height), 30):
+        for part in range(25, 40):
+            user.mouse("mouseMoved", left + 108 + (width - 120) * part / 39, top + y)
+            tips.add(user.js("[...document.getElementById('tip').children].map((one) => "
+                             "one.textContent).join(', ')"))
+    user.key("p")
+    return tips
+
+
+def the_regions_are_below(user):
+    tips = [tip for tip in tips_below(user, 26 + 20) if ", region of goroutine " in tip]
+    need({tip.partition(",")[0] for tip in tips} == {"the night shift", "a slow read"}, str(tips))
+
+
 def the_time_line_shows_what_ran(user, _):
     user.see("timeline")
     table = user.wait("/crunch_numbers/.test(document.querySelector('#view table').innerText) && "
@@ -233,6 +254,7 @@ def the_time_line_shows_what_ran(user, _):
         for (let i = 0; i < d.length; i += 4) all.add(d[i] << 16 | d[i + 1] << 8 | d[i + 2]);
         return all.size; })()"""
     user.wait(f"{colours} > 5")
+    the_regions_are_below(user)
     # It moves on by itself, until it is told to stand still.
     seen = "document.querySelector('canvas').toDataURL()"
     first = user.js(seen)

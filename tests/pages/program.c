@@ -68,8 +68,14 @@ static void gives_work(ag_chan(int) jobs) {
 }
 static void reads_slowly(void) {
     for (;;) {
-        ag_blocking(usleep, 60000);
-        ag_sleep(20 * AG_MS);
+        ag_region("the night shift");
+        for (int i = 0; i < 20; i++) {
+            {
+                ag_region("a slow read");
+                ag_blocking(usleep, 60000);
+            }
+            ag_sleep(20 * AG_MS);
+        }
     }
 }
 

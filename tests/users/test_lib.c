@@ -197,6 +197,18 @@ AG_TEST(what_a_timer_started_is_found_in_a_runtime_of_its_own) {
     ag_unref(c);
 }
 
+static void works_on(void) {
+    for (ag_time end = ag_now() + 1500 * AG_MS; ag_now() < end;)
+        ag_yield();
+}
+static void leaves_work(void) {
+    ag_go(works_on);
+}
+AG_TEST_RUN(who_is_at_work_is_no_leak_yet) {
+    ag_check_int(ag_test_run("at work", AG_MIN, leaves_work), 0);
+    ag_check_int(ag_count(), 1);
+}
+
 AG_TEST_RUN(a_leak_is_found_through_those_that_have_ended) {
     ag_chan(int) c = ag_make(int, 0);
     ag_check_int(ag_test_run("through another", AG_MIN, starts_through_another, c), AG_TEST_LEAKED);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program to be looked into: main waits for a line on stdin, ten goroutines wait for a channel;
- * with `burn` as its argument every processor is kept by an endless loop; with `serve` it can be
- * asked over HTTP, at the two ports that it prints. It has a metric of each kind, with exemplars.
+ * A program to be looked into: main waits for a line on stdin, ten goroutines wait for a channel,
+ * in regions; with `burn` as its argument every processor is kept by an endless loop; with `serve`
+ * it can be asked over HTTP, at the two ports that it prints. It has a metric of each kind, with
+ * exemplars.
  */
 #include <aglet.h>
 #include <aglet/http.h>
@@ -19,6 +20,7 @@ static AG_HISTOGRAM_VEC(took, "ways_took_seconds", "By kind.", AG_BUCKETS(0.001,
 /* Counted for requests of which one has a name that must be escaped. */
 static void counts(const char *request, double seconds) {
     ag_with(&ag_request_id, request);
+    ag_task("counting");
     ag_counter_add(&hits, 1);
     ag_gauge_set(&depth, -seconds);
     ag_counter_add(ag_counter_with(&names, request), 2);
@@ -26,6 +28,7 @@ static void counts(const char *request, double seconds) {
 }
 
 static void waits(ag_chan(int) c) {
+    ag_region("waiting");
     ag_recv(c, NULL);
 }
 static void burns(void) {

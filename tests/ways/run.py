@@ -273,6 +273,14 @@ def what_the_pages_ask_for_is_json():
         lanes = get("/debug/trace?format=lanes&seconds=0")
         need(all(len(one) == (6 if one[0] == 1 else 7) for one in lanes["lanes"]), lanes)
         need(lanes["now"] >= lanes["base"] and not lanes["cut"], lanes)
+        regions = [one for one in lanes["lanes"] if one[0] == 3]
+        ended = [one for one in regions if one[1] == 0 and one[5] > 0]
+        need([lanes["names"][one[6]] for one in ended] == ["counting"] * 3 and
+             len({one[5] for one in ended}) == 3 and {one[4] for one in ended} == {1}, regions)
+        goes_on = [one for one in regions if one[1] == -1 and one[5] == 0]
+        need([lanes["names"][one[6]] for one in goes_on] == ["waiting"] * 10 and
+             len({one[4] for one in goes_on}) == 10 and len(regions) == 13, regions)
+        need(all(lanes["base"] + one[2] + one[3] == lanes["now"] for one in goes_on), regions)
 
 
 def groups_and_processors_are_json():
@@ -497,10 +505,10 @@ TESTS = [metrics_satisfy_promtool, openmetrics_come_to_whom_they_suit_and_follow
 
 def compile_program(suite):
     compiler = re.search(r"^compiler (.*)$", suite, re.M).group(1)
+    libraries = re.search(r"^link_http (.*)$", suite, re.M).group(1).split()
     done = subprocess.run([compiler, "-std=gnu11", "-g", f"-I{ROOT}/include", HERE / "program.c",
-                           BUILD / "libaglet-http.a", BUILD / "libaglet.a", "-o", WORK / "program",
-                           "-pthread", "-lm"],
-                          capture_output=True, check=False)
+                           *libraries, "-o", WORK / "program", "-pthread", "-lm"],
+                          capture_output=True, check=False, cwd=BUILD)
     need(done.returncode == 0, done.stderr.decode())
     RUNTIME.mkdir(mode=0o700)
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 
-// A client of the standard library: `main URL WORKERS REQUESTS` sends that many requests in all, of
-// several kinds, over kept connections, and checks every answer. Prints `N answered, N failed`.
+// A client of the standard library: `main URL WORKERS REQUESTS [h2]` sends that many requests in
+// all, of several kinds, over kept connections, and checks every answer. Prints `N answered, N
+// failed`. With h2 it speaks HTTP/2, without TLS by prior knowledge; certificates are not checked.
 // With REQUESTS 0 it goes on until the server refuses connections, and counts what fails before.
 package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -79,7 +81,14 @@ func work(c *http.Client, url string, from, step, requests int) {
 func main() {
 	workers, _ := strconv.Atoi(os.Args[2])
 	requests, _ := strconv.Atoi(os.Args[3])
-	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
+	t := &http.Transport{MaxIdleConnsPerHost: workers}
+	if len(os.Args) > 4 {
+		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetHTTP2(true)
+		t.Protocols.SetUnencryptedHTTP2(true)
+	}
+	c := &http.Client{Transport: t}
 	var wg sync.WaitGroup
 	for i := 0; i < workers; i++ {
 		wg.Add(1)

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
 
-// Sends every case of the corpus to a real net/http server on the loopback interface and compares
-// what the server makes of it with the lines `go` of the data.
+// Sends every case of the corpus to a real net/http server and to a real nginx, both on the loopback
+// interface, and compares what they make of it with the lines `go` and `nginx` of the data.
 //
-//	go run . [-write] ../*.txt
+//	go run . [-write] [-servers go,nginx] ../*.txt
 //
-// With -write the lines are brought up to date instead. The handler reads the whole body; a body
-// that cannot be read is answered with 400, so that refused bodies can be seen from outside.
-// README.md beside the data has the format.
+// With -write the lines are brought up to date instead. README.md beside the data has the format.
 package main
 
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -31,57 +30,103 @@ type corpusCase struct {
 	file, name string
 	bytes      []byte
 	lines      map[string]string
-	at         int // the index of the line behind which `go` belongs
-	observed   string
-	seen       string
+	at         int                // the index of the line behind which the servers' belong
+	observed   map[string]verdict // by server
+}
+
+// verdict is what a server makes of a case: its items, and how it sees the first message.
+type verdict struct {
+	items, seen string
+}
+
+// server is one whose verdicts are recorded.
+type server struct {
+	name string // the keyword of its lines
+	why  string // the keyword that explains a difference
+	addr string
 }
 
 const atOnce = 40 // connections at a time
 
+// A request that no case can end in: if it is answered, the server had waited for a new one.
+const probe = "GET /probe HTTP/1.1\r\nHost: probe\r\n\r\n"
+const probeSeen = "GET probe /probe"
+
 func main() {
-	write := flag.Bool("write", false, "bring the lines `go` up to date")
+	os.Exit(run())
+}
+
+func run() int {
+	write := flag.Bool("write", false, "bring the lines up to date")
+	names := flag.String("servers", "go,nginx", "whose verdicts, with commas")
 	flag.Parse()
-	addr := serve()
+	var servers []server
+	for _, name := range strings.Split(*names, ",") {
+		switch name {
+		case "go":
+			servers = append(servers, server{"go", "why", serveGo()})
+		case "nginx":
+			addr, stop, err := startNginx()
+			if err != nil {
+				log.Print(err)
+				return 1
+			}
+			defer stop()
+			servers = append(servers, server{"nginx", "lax", addr})
+		default:
+			log.Printf("no server %s", name)
+			return 2
+		}
+	}
 	bad := 0
 	total := 0
 	for _, file := range flag.Args() {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			log.Fatal(err)
+			log.Print(err)
+			return 1
 		}
 		lines := strings.Split(string(text), "\n")
 		cases := read(file, lines)
 		total += len(cases)
-		observe(addr, cases)
+		for _, s := range servers {
+			observe(s, cases)
+		}
 		if *write {
 			update(file, lines, cases)
 			continue
 		}
 		for _, c := range cases {
-			bad += c.report()
+			for _, s := range servers {
+				bad += c.report(s)
+			}
 		}
 	}
 	fmt.Printf("%d cases, %d wrong\n", total, bad)
-	if bad > 0 {
-		os.Exit(1)
-	}
+	return min(bad, 1)
 }
 
 // report prints what is wrong with a case and returns 1, or 0 if nothing is.
-func (c *corpusCase) report() int {
-	if c.observed != c.lines["go"] {
-		fmt.Printf("%s: %s: the server says %s, the data %s\n", c.file, c.name, c.observed, c.lines["go"])
+func (c *corpusCase) report(s server) int {
+	o := c.observed[s.name]
+	if o.items != c.lines[s.name] {
+		fmt.Printf("%s: %s: %s says %s, the data %s\n", c.file, c.name, s.name, o.items, c.lines[s.name])
 		return 1
 	}
-	if sees := c.lines["sees"]; sees != "" && c.seen != "" && c.seen != sees && c.lines["why"] == "" {
-		fmt.Printf("%s: %s: the server sees %s, the data %s\n", c.file, c.name, c.seen, sees)
+	sees := c.lines["sees"]
+	if s.name == "nginx" {
+		sees = asNginxSees(sees)
+	}
+	if sees != "" && o.seen != "" && o.seen != sees && c.lines[s.why] == "" {
+		fmt.Printf("%s: %s: %s sees %s, the data %s\n", c.file, c.name, s.name, o.seen, sees)
 		return 1
 	}
 	return 0
 }
 
-// serve starts the server and returns its address.
-func serve() string {
+// serveGo starts Go's server and returns its address. The handler reads the whole body; a body that
+// cannot be read is answered with 400, so that refused bodies can be seen from outside.
+func serveGo() string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
@@ -110,7 +155,7 @@ func serve() string {
 
 // observe fills in what the server makes of each case. A case that does not agree with the data is
 // tried again with more patience, because "no answer" is told by time alone.
-func observe(addr string, cases []*corpusCase) {
+func observe(s server, cases []*corpusCase) {
 	var wait sync.WaitGroup
 	slots := make(chan bool, atOnce)
 	for _, c := range cases {
@@ -118,10 +163,11 @@ func observe(addr string, cases []*corpusCase) {
 		slots <- true
 		go func() {
 			defer wait.Done()
-			c.observed, c.seen = talk(addr, c.bytes, 300*time.Millisecond)
-			if c.observed != c.lines["go"] {
-				c.observed, c.seen = talk(addr, c.bytes, 2*time.Second)
+			o := talk(s.addr, c.bytes, 300*time.Millisecond)
+			if o.items != c.lines[s.name] {
+				o = talk(s.addr, c.bytes, 2*time.Second)
 			}
+			c.observed[s.name] = o
 			<-slots
 		}()
 	}
@@ -130,7 +176,7 @@ func observe(addr string, cases []*corpusCase) {
 
 // talk sends the bytes on a new connection and describes the answers until the server is silent for
 // `patience` or closes.
-func talk(addr string, data []byte, patience time.Duration) (items, seen string) {
+func talk(addr string, data []byte, patience time.Duration) verdict {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		log.Fatal(err)
@@ -138,58 +184,52 @@ func talk(addr string, data []byte, patience time.Duration) (items, seen string)
 	defer conn.Close()
 	go conn.Write(data)
 	var list []string
+	var seen string
 	in := bufio.NewReader(conn)
 	for {
 		conn.SetReadDeadline(time.Now().Add(patience))
 		answer, err := http.ReadResponse(in, &http.Request{Method: "HEAD"})
 		if err != nil {
-			return describeEnd(list, data, err), seen
+			return verdict{describeEnd(list, conn, in, err, patience), seen}
 		}
 		if answer.StatusCode < 200 {
 			continue
 		}
 		if answer.StatusCode != 200 {
-			return strings.Join(append(list, strconv.Itoa(answer.StatusCode)), " "), seen
+			return verdict{strings.Join(append(list, strconv.Itoa(answer.StatusCode)), " "), seen}
 		}
 		if len(list) == 0 {
 			seen = answer.Header.Get("X-Seen")
 		}
 		item := "ok:" + answer.Header.Get("X-Body")
 		if answer.Close {
-			return strings.Join(append(list, item+",close"), " "), seen
+			return verdict{strings.Join(append(list, item+",close"), " "), seen}
 		}
 		list = append(list, item)
 	}
 }
 
 // describeEnd tells the silence of a server that waits for more bytes from that of one that has
-// answered all, and both from a closed connection. How many messages were sent is not known here:
-// the server waits for more if the last bytes cannot be the end of a message it has answered, which
-// the data's author sees from ours.
-func describeEnd(list []string, data []byte, err error) string {
-	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
-		if len(list) == 0 || incomplete(list, data) {
-			list = append(list, "more")
-		}
-	} else {
+// answered all, and both from a closed connection.
+func describeEnd(list []string, conn net.Conn, in *bufio.Reader, err error,
+	patience time.Duration) string {
+	var timeout net.Error
+	if !errors.As(err, &timeout) || !timeout.Timeout() {
 		list = append(list, "closed")
+	} else if len(list) == 0 || !isBetweenRequests(conn, in, patience) {
+		list = append(list, "more")
 	}
 	return strings.Join(list, " ")
 }
 
-// incomplete asks the server's own parser whether, behind as many messages as were answered, bytes
-// are left over.
-func incomplete(list []string, data []byte) bool {
-	in := bufio.NewReader(bytes.NewReader(data))
-	for range list {
-		r, err := http.ReadRequest(in)
-		if err != nil {
-			return false
-		}
-		io.Copy(io.Discard, r.Body)
+// isBetweenRequests asks for one more page. Inside a message the question becomes a part of it.
+func isBetweenRequests(conn net.Conn, in *bufio.Reader, patience time.Duration) bool {
+	conn.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(conn, probe); err != nil {
+		return false
 	}
-	rest, _ := io.ReadAll(in)
-	return len(bytes.Trim(rest, "\r\n")) > 0
+	answer, err := http.ReadResponse(in, nil)
+	return err == nil && answer.StatusCode == 200 && answer.Header.Get("X-Seen") == probeSeen
 }
 
 // read splits a file into its cases.
@@ -201,7 +241,8 @@ func read(file string, lines []string) []*corpusCase {
 		switch {
 		case strings.HasPrefix(line, "#"), line == "":
 		case word == "case":
-			c = &corpusCase{file: file, name: rest, lines: map[string]string{}}
+			c = &corpusCase{file: file, name: rest, lines: map[string]string{},
+				observed: map[string]verdict{}}
 			cases = append(cases, c)
 		case c == nil:
 			log.Fatalf("%s:%d: a line outside of a case", file, i+1)
@@ -261,23 +302,32 @@ func unescape(name, s string) []byte {
 	return out
 }
 
-// update writes the file with the lines `go` as observed.
+// update writes the file with the servers' lines as observed.
 func update(file string, lines []string, cases []*corpusCase) {
 	behind := map[int]string{}
 	for _, c := range cases {
-		behind[c.at] = "go " + c.observed
+		for _, name := range []string{"go", "nginx"} {
+			items := c.lines[name]
+			if o, ok := c.observed[name]; ok {
+				items = o.items
+			}
+			if items != "" {
+				behind[c.at] += name + " " + items + "\n"
+			}
+		}
 	}
-	var out []string
+	var out strings.Builder
 	for i, line := range lines {
-		if strings.HasPrefix(line, "go ") {
+		if strings.HasPrefix(line, "go ") || strings.HasPrefix(line, "nginx ") {
 			continue
 		}
-		out = append(out, line)
-		if added, ok := behind[i]; ok {
-			out = append(out, added)
+		out.WriteString(line)
+		if i < len(lines)-1 {
+			out.WriteString("\n")
 		}
+		out.WriteString(behind[i])
 	}
-	if err := os.WriteFile(file, []byte(strings.Join(out, "\n")), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
 		log.Fatal(err)
 	}
 }

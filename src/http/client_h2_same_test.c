@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tests of the client against our own server, by HTTP/2.
+ */
+#define CLIENT_HTTP2 1
+#include "http/client_test.c"
