@@ -63,6 +63,11 @@ JOBS = [
         "flight": "single flight of 1,000, each",
         "pool": "pool, get and put",
     }, peers=GO_ONLY) for p in (1, 2)],
+    *[Job("metrics", p, (20_000_000, sharers), (2_000_000, sharers), {
+        "counter": "counter, add 1",
+        "counter_with": "counter of two labels, look up and add",
+        "histogram": "histogram of 12 buckets, observe",
+    }, peers=GO_ONLY) for p, sharers in ((1, 1), (2, 100))],
     *_both("scope", (300_000,), (30_000,), "scope of 10 children", peers=GO_ONLY),
     *[Job("context", p, (2000,), (200,), {
         "context_tree": "context tree, 1,000 made, cancelled and dropped, each",
@@ -94,23 +99,82 @@ JOBS = [
     }, peers=GO_ONLY),
 ]
 
-# Rows of the HTTP servers; servers.py measures them. Key -> (title, more is better).
+# ---- HTTP servers, measured by servers.py -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Load:
+    """A server in one mode (systems.py) under load by one generator (generators.py)."""
+    title: str
+    path: str
+    connections: int
+    mode: str = "clear"
+    by: str = "paced"
+    streams: int = 1
+
+    @property
+    def bytes(self):
+        return {"/ok": 2, "/json": 1024}[self.path]
+
+
+def _tls(title, path):
+    return Load(f"HTTPS {title}, 64 connections", path, 64, "tls", "wrk")
+
+
+def _http2(mode, name, title, path, connections, streams):
+    words = f"{connections} connections" + (f" of {streams} streams" if streams > 1 else "")
+    return Load(f"{name} {title}, {words}", path, connections, mode, "h2load", streams)
+
+
 LOADS = {
-    "http64": ("hello, 64 connections", "/ok", 64),
-    "json64": ("JSON of 1 KiB, 64 connections", "/json", 64),
-    "http1": ("hello, 1 connection", "/ok", 1),
+    "http64": Load("HTTP hello, 64 connections", "/ok", 64),
+    "json64": Load("HTTP JSON of 1 KiB, 64 connections", "/json", 64),
+    "http1": Load("HTTP hello, 1 connection", "/ok", 1),
+    "tls64": _tls("hello", "/ok"),
+    "tls_json64": _tls("JSON of 1 KiB", "/json"),
+    **{f"{mode}{key}": _http2(mode, name, title, path, connections, streams)
+       for mode, name in (("h2c", "HTTP/2"), ("h2", "HTTP/2 over TLS"))
+       for key, title, path, connections, streams in (
+           ("_64", "hello", "/ok", 64, 1), ("_16x50", "hello", "/ok", 16, 50),
+           ("_json16x50", "JSON of 1 KiB", "/json", 16, 50))},
 }
 LOAD_METRICS = {
     "rps": "requests per second",
     "p50": "p50",
     "p99": "p99",
     "cpu": "server CPU per request",
+    "busy": "share of the server's core in use",
 }
-SERVER_ROWS = {
+# At a constant rate: key -> whose peak it is a share of.
+PACED = {"http_own70": "70 % of its own peak", "http_go70": "70 % of Go's peak"}
+PACED_METRICS = {
+    "rate": "requests per second",
+    "p50": "p50",
+    "p99": "p99",
+    "p999": "p99.9",
+    "p99_typical": "p99 of 100 ms, the median of all",
+    "late": "p99 of the generator's own delay",
+}
+PACED_PEERS = ("go", "aglet", "hyper", "nginx", "epoll")  # Go's peak is needed by all
+CONNECTS = {"tls_resumed": "resumed", "tls_full": "full"}
+CONNECT_METRICS = {
+    "rps": "connections per second",
+    "cpu": "server CPU per connection",
+    "busy": "share of the server's core in use",
+}
+IDLE_ROWS = {
     "idle_memory": "10,000 idle connections, memory of each",
     "idle_wakeups": "idle server, wake-ups per second",
     "reply_bytes": "size of the hello reply with its header",
 }
+MANY_ROWS = {
+    "open": "how many",
+    "processes": "processes, for want of open files in one",
+    "memory": "memory of each",
+    "server": "memory of all processes",
+    "again": "until all have one more answer",
+}
+MANY_PEERS = ("aglet", "go", "hyper", "nginx")
 SERVER_PEERS = ("aglet", "go", "tokio", "hyper", "nginx", "epoll")
 MORE_IS_BETTER = "/s"
 
@@ -122,4 +186,5 @@ COLUMNS = {
     "hyper": "hyper",
     "nginx": "nginx",
     "epoll": "raw epoll",
+    "unrecorded": "AGLET_RECORD=0",
 }

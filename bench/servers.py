@@ -1,33 +1,35 @@
 # SPDX-License-Identifier: MIT
-"""Measures HTTP servers: load by wrk, memory of idle connections, wake-ups of an idle server.
+"""Measures HTTP servers: under load, at a constant rate, new connections, idle ones.
 
-The server runs on core 0 with one worker, wrk with one thread on core 1. A server that wrk can
-keep up with no longer is limited by wrk, so server CPU time per request is the column that
-tells them apart. Numbers are summed over the server's process and its descendants.
+The server runs on core 0 with one worker, the load generator with one thread on core 1. Where
+the generator is the limit, the requests per second are its own: `busy` tells whether the server
+was, and server CPU time per request is the column that tells servers apart in any case. Numbers
+are summed over the server's process and its descendants.
 """
+import contextlib
+import math
 import os
-import re
 import resource
-import shutil
 import signal
 import socket
+import ssl
+import statistics
 import struct
 import subprocess
 import time
 from pathlib import Path
 
+from generators import find
+from rows import PACED, PACED_METRICS
 from systems import Missing
 
 TICK = os.sysconf("SC_CLK_TCK")
 IDLE_CONNECTIONS = 10_000
-UNITS = {"us": 1, "ms": 1e3, "s": 1e6, "m": 60e6}
-
-
-def find(pattern, text):
-    match = re.search(pattern, text, re.M)
-    if not match:
-        raise Missing(f"no {pattern!r} in {text[-300:]!r}")
-    return match
+MANY_CONNECTIONS = 100_000
+PACED_CONNECTIONS = 64
+PACED_SHARE = 0.7
+WARM_UP = 1  # seconds, an integer as wrk and h2load want them
+CONNECT_PLACES = 32  # connections that are being made at a time
 
 
 def free_port():
@@ -36,15 +38,32 @@ def free_port():
         return s.getsockname()[1]
 
 
+@contextlib.contextmanager
+def open_files(wanted):
+    """Allows so many, here and in what is started, or as many as we may. Yields how many."""
+    old = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < wanted:
+        most = min(wanted, int(Path("/proc/sys/fs/nr_open").read_text()))
+        with contextlib.suppress(ValueError, OSError):  # only who is privileged may
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+            hard = most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+
+
 class Server:
     """A running server, pinned to core 0; stopped by its pid when the `with` block ends."""
 
-    def __init__(self, system):
-        self.system = system
+    def __init__(self, system, mode="clear", certificate=(), connections=0):
+        self.system, self.mode = system, mode
+        self.certificate, self.connections = certificate, connections
 
     def __enter__(self):
         self.port = free_port()
-        command = self.system.server(self.port)
+        command = self.system.server(self.port, self.mode, self.certificate, self.connections)
         if not command or not command[0]:
             raise Missing("no server program")
         self.process = subprocess.Popen(["taskset", "-c", "0", *map(str, command)],
@@ -116,7 +135,10 @@ class Server:
         s = socket.create_connection(("127.0.0.1", self.port), 5)
         # Reset instead of TIME_WAIT, or ten thousand closed connections would hold their ports.
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return s
+        if not self.certificate:
+            return s
+        return ssl.create_default_context(cafile=self.certificate[0]).wrap_socket(
+            s, server_hostname="127.0.0.1")
 
     def ask(self, s, path):
         """One request on connection `s`. Returns the body and the size of the whole reply."""
@@ -142,7 +164,8 @@ class Server:
         return part
 
     def check(self, path):
-        """The servers must do the same work: 1024 bytes of JSON, or a short hello."""
+        """The servers must do the same work: 1024 bytes of JSON, or a short hello. Returns: the
+        size of a reply."""
         with self.connect() as s:
             body, size = self.ask(s, path)
         if path == "/json" and len(body) != 1024:
@@ -150,57 +173,102 @@ class Server:
         return size
 
 
-def load(system, path, connections, seconds):
-    if not shutil.which("wrk"):
-        raise Missing("install wrk")
-    with Server(system) as server:
-        server.check(path)
-        url = f"http://127.0.0.1:{server.port}{path}"
-        wrk = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", "--latency"]
-        subprocess.run([*wrk, "-d1s", url], stdout=subprocess.DEVNULL, check=True)
+def load(system, generators, what, seconds):
+    """The server under a Load: LOAD_METRICS."""
+    generate = generators.loads[what.by]
+    certificate = generators.certificate() if what.mode in ("tls", "h2") else ()
+    with Server(system, what.mode, certificate) as server:
+        if what.mode in ("clear", "tls"):
+            server.check(what.path)
+        generate(server.port, what, WARM_UP)
         before = server.cpu_seconds()
-        text = subprocess.run([*wrk, f"-d{seconds}s", url], stdout=subprocess.PIPE, text=True,
-                              check=True).stdout
+        report = generate(server.port, what, seconds)
         spent = server.cpu_seconds() - before
-    bad = re.search(r"(Non-2xx.*|Socket errors: (?!connect 0, read 0, write 0, timeout 0).*)", text)
-    if bad:
-        raise Missing(f"wrk saw errors: {bad.group(1)}")
-    count = int(find(r"(\d+) requests in", text)[1])
-    if not count:
-        raise Missing("wrk got no answer")
-    result = {"rps": (float(find(r"Requests/sec:\s*([\d.]+)", text)[1]), "/s"),
-              "cpu": (spent / count * 1e6, "us")}
-    for share in ("50", "99"):
-        match = find(rf"^\s*{share}%\s+([\d.]+)([a-z]+)", text)
-        result[f"p{share}"] = (float(match[1]) * UNITS[match[2]], "us")
-    return result
+    return {"rps": (report.count / report.seconds, "/s"), "p50": (report.p50, "us"),
+            "p99": (report.p99, "us"), "cpu": (spent / report.count * 1e6, "us"),
+            "busy": (spent / report.seconds * 100, "%")}
+
+
+def paced(system, generators, peaks, seconds):
+    """Latencies at a constant rate: {row of PACED: PACED_METRICS}. `peaks` has all that were
+    measured so far, by the system's name; a rate comes from the median of its own, or of Go's."""
+    results = {}
+    with Server(system) as server:
+        server.check("/ok")
+
+        def generate(rate, seconds):
+            return generators.paced(server.port, "/ok", PACED_CONNECTIONS, rate, seconds)
+
+        generate(0, WARM_UP)
+        peaks.setdefault(system.name, []).append(generate(0, seconds)["rps"])
+        for key, whose in zip(PACED, (system.name, "go")):
+            if whose not in peaks:
+                continue
+            values = generate(int(statistics.median(peaks[whose]) * PACED_SHARE), seconds)
+            results[key] = {m: (values[m], "us") for m in PACED_METRICS if m != "rate"}
+            results[key]["rate"] = values["rps"], "/s"
+    return results
+
+
+def connects(system, generators, kind, seconds):
+    """New TLS connections, each with one request: CONNECT_METRICS."""
+    with Server(system, "tls", generators.certificate()) as server:
+        server.check("/ok")
+        generators.check_cipher(server.port)
+        generators.connections(server.port, CONNECT_PLACES, kind, WARM_UP)
+        before = server.cpu_seconds()
+        rate = generators.connections(server.port, CONNECT_PLACES, kind, seconds)
+        spent = server.cpu_seconds() - before
+    return {"rps": (rate, "/s"), "cpu": (spent / seconds / rate * 1e6, "us"),
+            "busy": (spent / seconds * 100, "%")}
 
 
 def idle(system, seconds):
     """Size of a reply, wake-ups of the idle server, then memory of idle connections."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    enough = IDLE_CONNECTIONS + 200
-    if hard != resource.RLIM_INFINITY and hard < enough:
-        raise Missing(f"raise the limit of open files to {enough} (ulimit -Hn)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     open_ones = []
-    try:
-        with Server(system) as server:
-            size = server.check("/ok")
-            for _ in range(64):
-                server.check("/ok")
-            time.sleep(2)
-            before = server.wakeups()
-            time.sleep(seconds)
-            wakeups = (server.wakeups() - before) / seconds
-            before = server.memory()
+    with contextlib.ExitStack() as stack:
+        enough = IDLE_CONNECTIONS + 200
+        if stack.enter_context(open_files(enough)) < enough:
+            raise Missing(f"raise the limit of open files to {enough} (ulimit -Hn)")
+        server = stack.enter_context(Server(system))
+        size = server.check("/ok")
+        for _ in range(64):
+            server.check("/ok")
+        time.sleep(4)  # a runtime may look after its work once or twice
+        before = server.wakeups()
+        time.sleep(seconds)
+        wakeups = (server.wakeups() - before) / seconds
+        before = server.memory()
+        try:
             for _ in range(IDLE_CONNECTIONS):
                 open_ones.append(server.connect())
                 server.ask(open_ones[-1], "/ok")
             each = (server.memory() - before) / IDLE_CONNECTIONS
-    finally:
-        for s in open_ones:
-            s.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        finally:
+            for s in open_ones:
+                s.close()
     return {"idle_memory": (each, "bytes"), "idle_wakeups": (wakeups, "per s"),
             "reply_bytes": (size, "bytes")}
+
+
+def many(system, generators):
+    """Very many idle connections, which then all ask again: MANY_ROWS. The other end is
+    bench/idle.c: a hundred thousand sockets are too many for Python. Where a process may not have
+    that many files, there are several servers."""
+    spare = 300
+    with contextlib.ExitStack() as stack:
+        files = stack.enter_context(open_files(MANY_CONNECTIONS + spare))
+        processes = math.ceil(MANY_CONNECTIONS / (files - spare))
+        each = math.ceil(MANY_CONNECTIONS / processes)
+        group = [stack.enter_context(Server(system, connections=each)) for _ in range(processes)]
+        for server in group * 64:
+            server.check("/ok")
+        before = sum(server.memory() for server in group)
+        asks = [stack.enter_context(generators.idle(server.port, "/ok", each))
+                for server in group]
+        after = sum(server.memory() for server in group)
+        again = sum(ask_again() for ask_again in asks)
+    count = each * processes
+    return {"open": (count, "count"), "processes": (processes, "count"),
+            "memory": ((after - before) / count, "bytes"), "server": (after / 2**20, "MiB"),
+            "again": (again, "s")}

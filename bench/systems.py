@@ -5,6 +5,7 @@ A system that can't be built raises Missing with what to install; the runner lea
 """
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,10 @@ from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
+
+
+# HTTP/1.1 in the clear, over TLS; HTTP/2 in the clear with prior knowledge, over TLS.
+MODES = ("clear", "tls", "h2c", "h2")
 
 
 class Missing(Exception):
@@ -35,6 +40,8 @@ def need(command, how):
 
 class System:
     """Programs are files named as in rows.py in one folder, after build()."""
+    environment = {}
+    modes = ("clear",)  # of MODES, what its HTTP server speaks
 
     def __init__(self, work, aglet_build):
         self.work = work
@@ -46,14 +53,16 @@ class System:
         path = self.folder / name
         return path if path.exists() else None
 
-    def server(self, port):
-        """The command line of the HTTP server."""
+    def server(self, port, mode, certificate, connections):
+        """The command line of the HTTP server in a mode of MODES; `certificate` are two files, or
+        none in the clear. It must take that many connections."""
         program = self.program("http")
-        return [program, "1", str(port)] if program else None
+        return [program, "1", str(port), *certificate] if program else None
 
 
 class Aglet(System):
     name = "aglet"
+    modes = MODES
 
     def build(self):
         build = self.aglet_build or ROOT / "build/release"
@@ -63,24 +72,26 @@ class Aglet(System):
             output("cmake", "--build", build, "-j2", cwd=ROOT)
             output("cmake", "--build", build, "-j2", "--target", "benches", cwd=ROOT)
         self.folder = build / "bench"
-        self.bin = build / "bin"
         if not self.program("yield"):
             raise Missing(f"no benchmark programs in {self.folder}; build the target `benches`")
-
-    def server(self, port):
-        program = self.bin / "http_hello"
-        return [program, str(port)] if program.exists() else None
 
     def version(self):
         text = (ROOT / "CMakeLists.txt").read_text()
         return "aglet " + re.search(r"VERSION ([0-9][0-9.]*)\s+LANGUAGES", text).group(1)
 
 
+class Unrecorded(Aglet):
+    """aglet without its flight recorder, to see what that costs. Only where it is asked for."""
+    name = "unrecorded"
+    environment = {"AGLET_RECORD": "0"}
+
+
 class Go(System):
     name = "go"
+    modes = MODES
 
     def build(self):
-        need("go", "install Go (https://go.dev/dl), 1.21 or newer")
+        need("go", "install Go (https://go.dev/dl), 1.24 or newer")
         output("go", "build", "-o", f"{self.folder}/", "./...", cwd=BENCH / "peers/go")
         try:
             output("go", "build", "-o", f"{self.folder}/", "./...", cwd=BENCH / "peers/go-x")
@@ -102,7 +113,7 @@ class Tokio(System):
                env={**os.environ, "CARGO_TARGET_DIR": str(target)})
         self.folder = target / "release"
 
-    def server(self, port):
+    def server(self, port, mode, certificate, connections):
         return [self.program(self.server_program), "1", str(port)]
 
     def version(self):
@@ -117,6 +128,11 @@ class Tokio(System):
 class Hyper(Tokio):
     name = "hyper"
     server_program = "http_hyper"
+    modes = ("clear", "h2c")
+
+    def server(self, port, mode, certificate, connections):
+        command = super().server(port, mode, certificate, connections)
+        return [*command, "h2c"] if mode == "h2c" else command
 
     def program(self, name):
         return super().program(name) if name == self.server_program else None
@@ -162,17 +178,27 @@ class Epoll(System):
 
 class Nginx(System):
     name = "nginx"
+    modes = MODES
 
     def build(self):
         os.environ["PATH"] += ":/usr/sbin"
         need("nginx", "install nginx-light")
 
-    def server(self, port):
+    def server(self, port, mode, certificate, connections):
         head, tail = '{"message":"hello","padding":"', '"}'
-        json = head + "x" * (1024 - len(head) - len(tail)) + tail
+        speaks = " ssl" * (mode in ("tls", "h2")) + " http2" * (mode in ("h2c", "h2"))
+        tls = "ssl_certificate {}; ssl_certificate_key {};".format(*certificate) \
+            if certificate else ""
+        # It closes idle connections when less than a sixteenth of its room is left.
+        room = max(19000, connections + connections // 10)
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        words = {"PORT": port, "DIR": self.folder, "SPEAKS": speaks, "TLS": tls,
+                 "JSON": head + "x" * (1024 - len(head) - len(tail)) + tail,
+                 "CONNECTIONS": room,
+                 "FILES": 2 * room if files == resource.RLIM_INFINITY else files}
         conf = (BENCH / "peers/nginx/nginx.conf.in").read_text()
-        for word, value in (("PORT", str(port)), ("DIR", str(self.folder)), ("JSON", json)):
-            conf = conf.replace(f"@{word}@", value)
+        for word, value in words.items():
+            conf = conf.replace(f"@{word}@", str(value))
         path = self.folder / "nginx.conf"
         path.write_text(conf)
         return ["nginx", "-p", self.folder, "-e", "stderr", "-c", path]
@@ -181,4 +207,5 @@ class Nginx(System):
         return "nginx " + output("nginx", "-v").split("/")[-1]
 
 
-SYSTEMS = {s.name: s for s in (Aglet, Go, Tokio, Boost, Hyper, Nginx, Epoll)}
+SYSTEMS = {s.name: s for s in (Aglet, Go, Tokio, Boost, Hyper, Nginx, Epoll, Unrecorded)}
+USUAL = [name for name in SYSTEMS if name != "unrecorded"]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Collects samples and prints them: medians with the ratio to Go, and the spread."""
+"""Collects samples and prints them: medians with the ratio to Go, and the spread. Without Go the
+ratio is to aglet without its flight recorder, if that was asked for."""
 import os
 import resource
 import statistics
@@ -40,11 +41,21 @@ class Table:
             return "-"
         median = statistics.median(samples[peer])
         text = number(median)
-        if peer != "go" and samples.get("go"):
-            base = statistics.median(samples["go"])
-            if base:
-                text += f" ({median / base:.2f})"
+        base = self._base(row)
+        if base and peer != base:
+            text += f" ({median / statistics.median(samples[base]):.{3 if base != 'go' else 2}f})"
         return text
+
+    def _base(self, row):
+        return next((peer for peer in ("go", "unrecorded")
+                     if any(self.samples[row].get(peer, []))), None)
+
+    def mean_ratio(self, peer, base):
+        """The geometric mean over the rows that have both."""
+        ratios = [statistics.median(samples[peer]) / statistics.median(samples[base])
+                  for samples in self.samples.values()
+                  if any(samples.get(base, [])) and any(samples.get(peer, []))]
+        return statistics.geometric_mean(ratios) if ratios else None
 
     def _range(self, row, peer):
         values = self.samples[row].get(peer)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 
-// net/http: /ok answers 2 bytes, /json 1024 bytes. Argument 2 is the port.
+// net/http: /ok answers 2 bytes, /json 1024 bytes; HTTP/1.1 and HTTP/2. Argument 2 is the port; 3
+// and 4 are the certificate and its key, for TLS.
 package main
 
 import (
 	"bench/b"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 )
 
@@ -22,5 +24,16 @@ func main() {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(json)
 	})
-	panic(http.ListenAndServe(fmt.Sprintf("127.0.0.1:%d", b.Arg(2, 8080)), nil))
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{
+		Addr:      fmt.Sprintf("127.0.0.1:%d", b.Arg(2, 8080)),
+		Protocols: protocols,
+	}
+	if len(os.Args) > 4 {
+		panic(server.ListenAndServeTLS(os.Args[3], os.Args[4]))
+	}
+	panic(server.ListenAndServe())
 }
