@@ -267,6 +267,7 @@ static int main_bounded(void *arg) {
     }
     ag_check_int(inside, BOUND);
     ag_ctx_cancel(c); /* whose turn has not come is asked no more */
+    eventually(ag_count() == 1 + NAMES - 2 + BOUND);
     gate = true;
     ag_wg_wait(&wg);
     ag_check_int(inside_max, BOUND);

@@ -23,10 +23,9 @@ uint64_t ag__os_random(void);
  * caller. -EAGAIN when the system has no more. */
 int ag__os_thread_start(void (*fn)(void *), void *arg, const char *name);
 int ag__os_tid(void);
-/* All threads of the process now, and those that ag__os_thread_start started and that live. One
- * that ends counts as living a little longer in the first. */
-int ag__os_threads(void);
-int ag__os_threads_started(void);
+/* How many threads the process has now that ag__os_thread_start did not start. One of those that
+ * it did start may be among them for a moment while it ends. Negative: it can't be told. */
+int ag__os_threads_beside(void);
 int ag__os_pid(void);
 void ag__os_yield(void);
 void ag__os_sleep(int64_t ns);

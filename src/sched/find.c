@@ -365,6 +365,11 @@ static bool all_asleep_locked(void) {
     return true;
 }
 
+/* Beside the threads that we started there is the one that waits in ag_run. */
+static bool no_strangers(void) {
+    return ag__os_threads_beside() == 1;
+}
+
 bool ag__all_quiet(int callers) {
     ag__lock_acquire(&ag__s.lock);
     int asleep = ag__s.m_idle + (int)atomic_load_explicit(&ag__s.polling, AG__RLX);
@@ -374,7 +379,7 @@ bool ag__all_quiet(int callers) {
     for (int i = 0; i < ag__s.p_made; i++)
         quiet = quiet && !atomic_load_explicit(&ag__s.p_all[i]->next, AG__RLX);
     ag__lock_release(&ag__s.lock);
-    return quiet && ag__os_threads() <= ag__os_threads_started() + 1;
+    return quiet && no_strangers();
 }
 
 /* A thread that is not ours may still come and wake somebody, whether it has used the library or
@@ -382,8 +387,7 @@ bool ag__all_quiet(int callers) {
 AG__COLD void ag__check_deadlock(void) {
     bool asleep = all_asleep_locked();
     atomic_store_explicit(&ag__s.suspicious, asleep, AG__RLX);
-    /* Beside the threads that we started there is the one that waits in ag_run. */
-    if (!asleep || ag__os_threads() > ag__os_threads_started() + 1)
+    if (!asleep || !no_strangers())
         return;
     /* One that has ended since the look may have woken somebody before. */
     atomic_thread_fence(memory_order_seq_cst);

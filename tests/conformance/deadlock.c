@@ -183,6 +183,34 @@ AG_TEST_DEATH(a_later_run_is_watched_as_well, 2, WORDS) {
 
 /* ---- Not found: somebody could still come --------------------------------------------------- */
 
+static void *end_soon(void *us) {
+    for (ag_time end = ag_now() + (intptr_t)us * AG_US; ag_now() < end;)
+        continue;
+    return NULL;
+}
+static void *send_from_a_thread(void *channel) {
+    end_soon((void *)(intptr_t)200);
+    ag_send((ag_chan(int))channel, 1);
+    return NULL;
+}
+
+/* A count of threads that walks through a list misses those behind one that ends. */
+AG_TEST_RUN(not_while_a_thread_is_there_behind_others_that_end) {
+    enum { ENDING = 10 };
+    ag_chan(int) c = ag_make(int, 0);
+    for (int round = 0; round < 200; round++) {
+        pthread_t ending[ENDING], sender;
+        for (intptr_t i = 0; i < ENDING; i++)
+            ag_check_int(pthread_create(&ending[i], NULL, end_soon, (void *)(10 * i)), 0);
+        ag_check_int(pthread_create(&sender, NULL, send_from_a_thread, (void *)c), 0);
+        ag_check(ag_recv(c, NULL));
+        for (int i = 0; i < ENDING; i++)
+            pthread_join(ending[i], NULL);
+        pthread_join(sender, NULL);
+    }
+    ag_unref(c);
+}
+
 AG_TEST_RUN(not_while_somebody_sleeps) {
     ag_chan(int) c = ag_make(int, 0);
     for (int i = 0; i < 20; i++)

@@ -9,7 +9,6 @@
 #include "os/os.h"
 #include "os/cpu_timer.h"
 #include "os/own.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -21,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,25 +60,36 @@ uint64_t ag__os_random(void) {
     return x ? x : 1;
 }
 
-static _Atomic int threads_started;
+/* Starts that were begun, and those that failed or whose thread is about to end. */
+static _Atomic uint32_t threads_begun, threads_over;
 
-int ag__os_threads_started(void) {
-    return atomic_load(&threads_started);
-}
-
-int ag__os_threads(void) {
-    int saved = errno, n = 0;
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *entry;
-    while (tasks && (entry = readdir(tasks)) != NULL)
-        n += entry->d_name[0] != '.';
-    if (tasks)
-        closedir(tasks);
+/* The kernel counts the threads of a process in the links of this directory, all in one look. A
+ * walk through its entries stops early where a thread ends under it. */
+static int threads_alive(void) {
+    struct stat tasks;
+    int saved = errno;
+    int n = stat("/proc/self/task", &tasks) == 0 ? (int)tasks.st_nlink - 2 : 0;
     errno = saved;
 #if AG__TSAN
     n--; /* its own background thread */
 #endif
     return n;
+}
+
+int ag__os_threads_beside(void) {
+    for (;;) {
+        uint32_t begun = atomic_load(&threads_begun), over = atomic_load(&threads_over);
+        int alive = threads_alive();
+        /* Who came or went in between may be in one of the counts only. */
+        if (begun == atomic_load(&threads_begun) && over == atomic_load(&threads_over))
+            return alive - (int)(begun - over);
+    }
+}
+
+/* In a forked child only the one that forked is left. */
+static void threads_forget(void) {
+    atomic_store(&threads_begun, 0);
+    atomic_store(&threads_over, 0);
 }
 
 struct thread_start {
@@ -96,7 +107,7 @@ static void *thread_main(void *arg) {
     start.fn(start.arg);
     ag__cpu_timer_end();
     AG__TSAN_LOOK();
-    atomic_fetch_sub(&threads_started, 1);
+    atomic_fetch_add(&threads_over, 1);
     return NULL;
 }
 
@@ -115,11 +126,11 @@ int ag__os_thread_start(void (*fn)(void *), void *arg, const char *name) {
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * 1024);
     pthread_t thread;
-    atomic_fetch_add(&threads_started, 1);
+    atomic_fetch_add(&threads_begun, 1);
     int r = pthread_create(&thread, &attr, thread_main, start);
     pthread_attr_destroy(&attr);
     if (r != 0) {
-        atomic_fetch_sub(&threads_started, 1);
+        atomic_fetch_add(&threads_over, 1);
         free(start);
     }
     errno = saved;
@@ -216,8 +227,12 @@ static void fence_init(void) {
 }
 
 static pthread_once_t init_once = PTHREAD_ONCE_INIT;
+static void init(void) {
+    fence_init();
+    pthread_atfork(NULL, NULL, threads_forget);
+}
 void ag__os_init(void) {
-    pthread_once(&init_once, fence_init);
+    pthread_once(&init_once, init);
 }
 
 void ag__fence_heavy(void) {
