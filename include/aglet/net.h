@@ -170,6 +170,10 @@ AG_API int ag_conn_fd(ag_conn *c);
  * who works for a client, and would do so in vain. */
 AG_API bool ag_conn_peer_is_gone(ag_conn *c);
 
+/** Whether bytes of the peer have come to the descriptor that nobody has read yet; they stay there.
+ * Closed or failed: false. Never waits, and may be asked while others read or close. */
+AG_API bool ag_conn_has_bytes(ag_conn *c);
+
 /**
  * Ends `ctx`, as ag_ctx_cancel_cause(ctx, -ECONNRESET) does, when the peer goes: when the
  * connection has failed or was reset, or the peer ends its sending when all that it sent has been

@@ -277,7 +277,7 @@ bool ag__http_wheel_evict(ag_http_server *s) {
         ag__http_conn *hc = waits_longest(s);
         if (!hc)
             return false;
-        if (ag__http_has_bytes(ag_conn_fd(hc->c))) { /* nobody has come to it yet */
+        if (ag_conn_has_bytes(hc->c)) { /* nobody has come to it yet */
             atomic_store_explicit(&hc->since, ag_now(), AG__RELAXED);
         } else if (end_waiting(hc)) {
             s->evicted++;

@@ -178,7 +178,7 @@ static void start(struct site *site, const ag_http_options *options) {
     ag_http_handle(site->s, "/d/{id}", describe, NULL);
     ag_http_handle(site->s, "/echo", echo, NULL);
     ag_http_handle(site->s, "/body", count_body, NULL);
-    ag_http_handle(site->s, "/wait", waits, NULL);
+    ag_http_handle(site->s, "/wait", wait_at_gate, NULL);
     ag_http_handle(site->s, "/flood", flood, NULL);
     ag_http_handle(site->s, "/watch", watches, NULL);
     ag_http_handle(site->s, "/pieces", pieces, NULL);

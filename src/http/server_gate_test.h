@@ -12,7 +12,7 @@ static atomic_int entered, left, last_error;
 static ag_chan(char) gate;
 
 /* Waits until somebody sends to the gate, or its own context ends. */
-static inline void waits(ag_http_request *req, ag_http_response *res) {
+static inline void wait_at_gate(ag_http_request *req, ag_http_response *res) {
     (void)req;
     atomic_fetch_add(&entered, 1);
     ag_recv(gate, NULL);

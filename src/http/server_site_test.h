@@ -29,14 +29,14 @@ static void flood(ag_http_request *req, ag_http_response *res) {
 /* Not ended by anything: its waits are not those of the request. */
 static void waits_on(ag_http_request *req, ag_http_response *res) {
     ag_ctx_enter(NULL);
-    waits(req, res);
+    wait_at_gate(req, res);
 }
 
 static void start(struct site *site, const ag_http_options *options) {
     begin(site, options);
     ag_http_handle(site->s, "/body", count_body, NULL);
     ag_http_handle(site->s, "/flood", flood, NULL);
-    ag_http_handle(site->s, "/wait", waits, NULL);
+    ag_http_handle(site->s, "/wait", wait_at_gate, NULL);
     ag_http_handle(site->s, "/wait_on", waits_on, NULL);
     site_start(site);
 }

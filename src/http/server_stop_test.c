@@ -5,6 +5,7 @@
 #include "ag_test.h"
 
 #include "http/server_site_test.h"
+#include "waits.h"
 
 #include <unistd.h>
 
@@ -117,6 +118,7 @@ AG_TEST_RUN(handlers_are_told_to_end_by_their_contexts) {
     eventually(atomic_load(&entered) == 1);
     ag_check_int(ag_http_running(site.s, NULL, 0), 1);
     ag_check_int(ag_http_running(site.s, ids, 2), 1);
+    until_waits(ids[0]);
     FILE *out = open_memstream(&text, &n);
     ag_check_int(ag_dump_goroutine(out, ids[0]), 0);
     fclose(out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * system.c - files of a tree that must not be left, random bits, what has come to a socket.
+ * system.c - files of a tree that must not be left, and random bits.
  *
  * openat2 (Linux 5.6) resolves a path so that the kernel itself sees to it that it stays below the
  * root, whatever links are put there meanwhile. Where it is missing, or a sandbox refuses it, the
@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -133,14 +132,6 @@ int ag__http_seek(int fd, int64_t at) {
     int r = lseek(fd, at, SEEK_SET) < 0 ? -errno : 0;
     errno = saved;
     return r;
-}
-
-bool ag__http_has_bytes(int fd) {
-    int saved = errno;
-    char byte;
-    bool has = recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) > 0;
-    errno = saved;
-    return has;
 }
 
 void ag__http_random(void *buf, size_t n) {

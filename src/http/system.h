@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What HTTP asks of the system by itself: files of a tree that must not be left, random bits, and
- * whether something has come.
+ * What HTTP asks of the system by itself: files of a tree that must not be left, and random bits.
  */
 #ifndef AG_HTTP_SYSTEM_H
 #define AG_HTTP_SYSTEM_H
@@ -30,9 +29,6 @@ int ag__http_open_below(const char *root, const char *path, bool leaves, ag__htt
 void ag__http_close(int fd);
 /* Where the next read or copy of it begins. */
 int ag__http_seek(int fd, int64_t at);
-
-/* Whether the socket has something to read; its end is nothing. */
-bool ag__http_has_bytes(int fd);
 
 /* Random bits that nobody can guess. */
 void ag__http_random(void *buf, size_t n);

@@ -391,8 +391,21 @@ int ag_conn_fd(ag_conn *c) {
 }
 
 bool ag_conn_peer_is_gone(ag_conn *c) {
-    int fd = ag_conn_fd(c);
-    return fd < 0 || ag__sock_peer_is_gone(fd, true);
+    if (ag__gate_enter(&c->gate) != 0)
+        return true;
+    bool gone = ag__sock_peer_is_gone(c->fd, true);
+    if (ag__gate_leave(&c->gate))
+        ag__conn_release(c);
+    return gone;
+}
+
+bool ag_conn_has_bytes(ag_conn *c) {
+    if (ag__gate_enter(&c->gate) != 0)
+        return false;
+    bool has = ag__sock_peek(c->fd) > 0;
+    if (ag__gate_leave(&c->gate))
+        ag__conn_release(c);
+    return has;
 }
 
 /* --- Wishes. --- */

@@ -69,7 +69,8 @@ int net_part(ag_listener *l, ag_conn *c, struct iovec *iov) {
     if (ag_listen("tcp", "127.0.0.1:0", &l) == 0 && ag_accept(l, &c) == 0)
         ag_go(serve, c);
     n += ag_write(c, buf, (size_t)n) + ag_writev(c, iov, 1);
-    n += ag_conn_sent(c) + ag_conn_received(c) + ag_conn_fd(c) + ag_conn_peer_is_gone(c);
+    n += ag_conn_sent(c) + ag_conn_received(c) + ag_conn_fd(c) + ag_conn_peer_is_gone(c) +
+         ag_conn_has_bytes(c);
     ag_set_deadline(c, ag_now() + AG_SEC);
     ag_set_read_deadline(c, 0);
     ag_set_write_deadline(c, 0);

@@ -437,6 +437,48 @@ AG_TEST_RUN(whether_the_peer_is_gone_is_seen_without_reading) {
     }
 }
 
+AG_TEST_RUN(bytes_that_have_come_are_seen_without_reading) {
+    struct both b = connect_pair("tcp", "127.0.0.1:0");
+    char buf[8];
+    ag_check(!ag_conn_has_bytes(b.server));
+    ag_check_int(ag_write(b.client, "last", 4), 4);
+    eventually(ag_conn_has_bytes(b.server));
+    ag_check_int(ag_read(b.server, buf, sizeof buf), 4);
+    ag_check(!ag_conn_has_bytes(b.server));
+    ag_conn_shutdown(b.client, SHUT_WR);
+    eventually(ag_conn_peer_is_gone(b.server));
+    ag_check(!ag_conn_has_bytes(b.server));
+    ag_check_int(ag_write(b.server, "late", 4), 4);
+    eventually(ag_conn_has_bytes(b.client));
+    ag_conn_close(b.client);
+    ag_check(!ag_conn_has_bytes(b.client));
+    end_pair(&b);
+}
+
+static void ask_until_closed(ag_conn *c, atomic_int *asked, ag_wg *wg) {
+    do {
+        ag_check(!ag_conn_has_bytes(c));
+        atomic_fetch_add(asked, 1);
+    } while (!ag_conn_peer_is_gone(c));
+    ag_wg_done(wg);
+}
+
+/* The descriptor is not somebody else's by then. The race sanitizer sees it, too. */
+AG_TEST_RUN(what_has_come_may_be_asked_while_others_close) {
+    for (int i = 0; i < 100 / ag_test_slow(); i++) {
+        struct both b = connect_pair("unix", "@aglet-conformance-asked");
+        ag_wg wg = AG_WG_INIT;
+        atomic_int asked = 0;
+        ag_wg_add(&wg, 1);
+        ag_go(ask_until_closed, b.server, &asked, &wg);
+        while (atomic_load(&asked) == 0)
+            ag_yield();
+        ag_conn_close(b.server);
+        ag_wg_wait(&wg);
+        end_pair(&b);
+    }
+}
+
 AG_TEST_RUN(shutdown_ends_one_direction) {
     struct both b = connect_pair("tcp", "127.0.0.1:0");
     char buf[8];
