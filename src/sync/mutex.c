@@ -67,12 +67,15 @@ static AG__ALWAYS_INLINE bool give_here(ag__m *m, ag__biased *w) {
     return true;
 }
 
-/* Takes a free, shared mutex. */
+/* Takes a free, shared mutex, past those who wait, unless they starve. */
 static inline bool take(struct mutex *x) {
-    uint32_t free = 0;
-    /* Acquire. Partner: the release of ag_mutex_unlock. */
-    return atomic_compare_exchange_strong_explicit(&x->word.state, &free, LOCKED,
-                                                   memory_order_acquire, memory_order_relaxed);
+    uint32_t s = state_of(x);
+    while (!(s & (LOCKED | STARVING)))
+        /* Acquire. Partner: the release of ag_mutex_unlock. */
+        if (AG__LIKELY(atomic_compare_exchange_weak_explicit(
+                &x->word.state, &s, s | LOCKED, memory_order_acquire, memory_order_relaxed)))
+            return true;
+    return false;
 }
 
 static inline void own(struct mutex *x) {
@@ -104,23 +107,19 @@ static struct ag__mutex_waiter *unlink_first(struct mutex *x) {
 }
 
 /* Spins a little while the holder is likely to run on another processor, and this one has nothing
- * better to do. A starving mutex goes to those who wait, so nobody spins for it. */
+ * better to do. A pause comes before each look: meanwhile the holder has the line for itself, and
+ * locks it many times. A starving mutex goes to those who wait, so nobody spins for it. */
 static bool spin(struct mutex *x) {
     ag__m *m = ag__enter();
     bool busy = ag__others_wait_here(m);
     ag__leave(m);
     if (ag__sched.p_count < 2 || busy)
         return false;
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
-        uint32_t s = state_of(x);
-        if (s & STARVING)
-            return false;
-        if (!(s & LOCKED) &&
-            atomic_compare_exchange_strong_explicit(&x->word.state, &s, s | LOCKED,
-                                                    memory_order_acquire, memory_order_relaxed))
-            return true;
+    for (int i = 0; i < SPIN_ROUNDS && !(state_of(x) & STARVING); i++) {
         for (int k = 0; k < SPIN_PAUSES; k++)
             ag__cpu_pause();
+        if (take(x))
+            return true;
     }
     return false;
 }
@@ -210,14 +209,10 @@ static inline void lock(struct mutex *x) {
 static inline bool try_lock(struct mutex *x) {
     if (ag__biased_otherwise(&x->word, take_here))
         return true;
-    uint32_t s = state_of(x);
-    while (!(s & (LOCKED | STARVING))) {
-        if (change(x, &s, s | LOCKED)) {
-            own(x);
-            return true;
-        }
-    }
-    return false;
+    if (!take(x))
+        return false;
+    own(x);
+    return true;
 }
 
 /*
