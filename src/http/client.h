@@ -20,6 +20,7 @@
 #ifndef AG_HTTP_CLIENT_INTERNAL_H
 #define AG_HTTP_CLIENT_INTERNAL_H
 
+#include "http/bytes.h"
 #include "http/chunk.h"
 #include "http/client_url.h"
 #include "http/parse.h"
@@ -268,8 +269,7 @@ typedef struct ag__client_stream {
     struct ag__client_stream *prev, *next;
     ag__client_event read, written; /* of the reply, of the sender */
     ag_time until;
-    char *in; /* what came and was not read: in[in_at..in_n) */
-    uint32_t in_size, in_at, in_n;
+    ag__http_bytes in;               /* of the answer */
     uint32_t head_n;                 /* bytes of heads in it, for which no window is given back */
     bool head_done, in_ended;        /* the head has come, all of the answer has */
     bool begun;                      /* the request's head is in a frame */

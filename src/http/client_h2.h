@@ -48,11 +48,10 @@
 #include "http/h2_ends.h"
 
 #ifdef AG_TINY
-enum { AG__CH2_IN = 512, AG__CH2_BODY = 64, AG__CH2_WINDOW = 65535 };
+enum { AG__CH2_IN = 512, AG__CH2_WINDOW = 65535 };
 #else
 enum {
     AG__CH2_IN = 32768,       /* bytes that the reader takes at once */
-    AG__CH2_BODY = 4096,      /* bytes that a stream gets first; grows to twice the window */
     AG__CH2_WINDOW = 1 << 20, /* of a stream: bytes of body that nobody has read */
 };
 #endif

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NV_FEW = 24, KEEP = 2 * AG__CH2_BODY };
+enum { NV_FEW = 24, KEEP = 2 * AG__HTTP_BYTES };
 
 /* ---- Events --------------------------------------------------------------------------------- */
 
@@ -91,32 +91,10 @@ void ag__ch2_stream_closed(ag__client_stream *st, uint32_t code) {
 
 /* Room for `n` more bytes. Returns: where; NULL: the stream has failed. */
 static char *make_room(ag__client_stream *st, size_t n) {
-    uint32_t have = st->in_n - st->in_at;
-    if (n > st->in_size - st->in_n && have <= st->in_size / 2) {
-        if (have)
-            memmove(st->in, st->in + st->in_at, have);
-        st->in_at = 0;
-        st->in_n = have;
-    }
-    if (n > st->in_size - st->in_n) {
-        size_t size = st->in_size ? st->in_size : AG__CH2_BODY;
-        while (size - st->in_n < n)
-            size *= 2;
-        char *bigger = realloc(st->in, size);
-        if (!bigger) {
-            ag__ch2_stream_fail(st, -ENOMEM);
-            return NULL;
-        }
-        st->in = bigger;
-        st->in_size = (uint32_t)size;
-    }
-    return st->in + st->in_n;
-}
-
-static char *append(char *to, ag__http_text s) {
-    if (s.n)
-        memcpy(to, s.p, s.n);
-    return to + s.n;
+    char *to = ag__http_bytes_room(&st->in, n, 2 * AG__CH2_WINDOW);
+    if (!to)
+        ag__ch2_stream_fail(st, -ENOMEM);
+    return to;
 }
 
 void ag__ch2_stream_head(ag__client_stream *st, ag__http_text a, ag__http_text between,
@@ -131,8 +109,9 @@ void ag__ch2_stream_head(ag__client_stream *st, ag__http_text a, ag__http_text b
     char *to = make_room(st, n);
     if (!to)
         return;
-    memcpy(append(append(append(to, a), between), b), "\r\n", 2);
-    st->in_n += (uint32_t)n;
+    to = ag__http_put_text(ag__http_put_text(to, a), between);
+    memcpy(ag__http_put_text(to, b), "\r\n", 2);
+    st->in.n += (uint32_t)n;
     st->head_n += (uint32_t)n;
 }
 
@@ -140,7 +119,7 @@ void ag__ch2_stream_body(ag__client_stream *st, const uint8_t *data, size_t n) {
     char *to = make_room(st, n);
     if (to) {
         memcpy(to, data, n);
-        st->in_n += (uint32_t)n;
+        st->in.n += (uint32_t)n;
     } else {
         nghttp2_session_consume_connection(st->h2->session, n);
     }
@@ -157,7 +136,8 @@ void ag__ch2_stream_trailer(ag__client_stream *st, ag__http_text name, ag__http_
         return;
     }
     char *to = st->trailers + st->trailers_n;
-    memcpy(append(append(append(to, name), (ag__http_text){": ", 2}), value), "\0\n", 2);
+    to = ag__http_put_text(ag__http_put_text(to, name), (ag__http_text){": ", 2});
+    memcpy(ag__http_put_text(to, value), "\0\n", 2);
     st->trailers_n += (uint32_t)n;
     st->trailers[st->trailers_n] = 0;
 }
@@ -245,11 +225,9 @@ static size_t count_lines(ag__http_text s) {
 
 static void stream_init(ag_http_reply *r) {
     ag__client_stream *st = &r->stream;
-    char *in = st->in;
-    uint32_t in_size = st->in_size;
+    ag__http_bytes in = {.p = st->in.p, .size = st->in.size};
     memset(st, 0, sizeof *st);
     st->in = in;
-    st->in_size = in_size;
     st->h2 = r->link->h2;
     st->bound = r->client->opt.head_ns;
     event_init(&st->read);
@@ -320,13 +298,7 @@ static int send(ag_http_reply *r, size_t n, const void *body, size_t body_n, boo
 /* Takes up to `n` bytes, and gives the server room for as many more of body. */
 static size_t take(ag__client_stream *st, char *buf, size_t n) {
     nghttp2_session *session = st->h2->session;
-    size_t have = st->in_n - st->in_at;
-    if (n > have)
-        n = have;
-    memcpy(buf, st->in + st->in_at, n);
-    st->in_at += (uint32_t)n;
-    if (st->in_at == st->in_n)
-        st->in_at = st->in_n = 0;
+    n = ag__http_bytes_take(&st->in, buf, n);
     uint32_t of_head = n < st->head_n ? (uint32_t)n : st->head_n;
     st->head_n -= of_head;
     if (n == of_head)
@@ -344,7 +316,7 @@ static ssize_t read_locked(ag__client_stream *st, char *buf, size_t n) {
     for (;;) {
         if (st->error == -EMSGSIZE || st->error == -EPROTO)
             return st->error;
-        if (st->in_n > st->in_at)
+        if (ag__http_bytes_left(&st->in) > 0)
             return (ssize_t)take(st, buf, n);
         if (st->in_ended)
             return 0;
@@ -375,7 +347,7 @@ static ssize_t read_some(ag_http_reply *r, void *buf, size_t n) {
     ag__client_stream *st = &r->stream;
     ag__ch2_lock(st->h2);
     ssize_t got = read_locked(st, buf, n);
-    st->at_end = st->in_ended && st->in_n == st->in_at && !st->error;
+    st->at_end = st->in_ended && ag__http_bytes_left(&st->in) == 0 && !st->error;
     if (st->at_end)
         take_trailers(r);
     ag__ch2_unlock(st->h2);
@@ -519,7 +491,7 @@ static const char *why(ag_http_reply *r) {
 /* With the lock. Nobody looks at the reply any more. */
 static void let_go(ag__client_h2 *h2, ag__client_stream *st) {
     unlink_stream(h2, st);
-    uint32_t left = st->in_n - st->in_at;
+    uint32_t left = ag__http_bytes_left(&st->in);
     if (left > st->head_n && !h2->broken)
         nghttp2_session_consume_connection(h2->session, left - st->head_n);
     if (!st->closed) {
@@ -545,10 +517,9 @@ static void release(ag_http_reply *r, bool keep) {
     if (st->id)
         let_go(h2, st);
     ag__ch2_unlock(h2);
-    if (st->in_size > KEEP) {
-        free(st->in);
-        st->in = NULL;
-        st->in_size = 0;
+    if (st->in.size > KEEP) {
+        free(st->in.p);
+        st->in = (ag__http_bytes){0};
     }
     free(st->trailers);
     st->trailers = NULL;

@@ -45,7 +45,7 @@ ag_http_reply *ag__reply_new(ag_http_client *client) {
 void ag__reply_destroy(void *reply) {
     ag_http_reply *r = reply;
     free(r->trailers);
-    free(r->stream.in);
+    free(r->stream.in.p);
     free(r);
 }
 
@@ -64,14 +64,13 @@ void ag__reply_reset(ag_http_reply *r) {
 /* As new, but for what is worth keeping. */
 static void recycle(ag_http_reply *r) {
     ag_http_client *client = r->client;
-    char *trailers = r->trailers, *stream_in = r->stream.in;
-    uint32_t stream_size = r->stream.in_size;
+    char *trailers = r->trailers;
+    ag__http_bytes in = {.p = r->stream.in.p, .size = r->stream.in.size};
     ag__http_field *fields = r->fields;
     memset(r, 0, offsetof(ag_http_reply, in_own));
     r->trailers = trailers;
     r->fields = fields;
-    r->stream.in = stream_in;
-    r->stream.in_size = stream_size;
+    r->stream.in = in;
     ag_pool_put(&client->replies, r);
 }
 
@@ -146,20 +145,7 @@ static void body_end(ag_http_reply *r) {
 
 /* Room for more bytes behind in[in_n). */
 static bool make_room(ag_http_reply *r, uint32_t room) {
-    uint32_t size = r->in_size;
-    while (size - r->in_n < room)
-        size *= 2;
-    if (size == r->in_size)
-        return true;
-    char *in = malloc(size);
-    if (!in)
-        return false;
-    memcpy(in, r->in, r->in_n);
-    if (r->in != r->in_own)
-        free(r->in);
-    r->in = in;
-    r->in_size = size;
-    return true;
+    return ag__http_grow(&r->in, &r->in_size, r->in_own, r->in_n, room);
 }
 
 /* More of the head. A body that waits for leave is sent when the time for that is over. */

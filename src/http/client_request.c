@@ -165,22 +165,11 @@ struct pen {
 
 static bool make_room(struct pen *pen, size_t more) {
     ag_http_reply *r = pen->r;
-    size_t size = r->in_size;
-    while (size - pen->n < more)
-        size *= 2;
-    if (size == r->in_size)
-        return true;
-    char *in = size <= 2 * REQUEST_MAX ? malloc(size) : NULL;
-    if (!in) {
-        pen->error = size <= 2 * REQUEST_MAX ? -ENOMEM : -E2BIG;
-        return false;
-    }
-    memcpy(in, r->in, pen->n);
-    if (r->in != r->in_own)
-        free(r->in);
-    r->in = in;
-    r->in_size = (uint32_t)size;
-    return true;
+    if (more > 2 * REQUEST_MAX - pen->n)
+        pen->error = -E2BIG;
+    else if (!ag__http_grow(&r->in, &r->in_size, r->in_own, pen->n, more))
+        pen->error = -ENOMEM;
+    return pen->error == 0;
 }
 
 static void put(struct pen *pen, const char *s, size_t n) {

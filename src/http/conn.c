@@ -132,16 +132,7 @@ static bool make_room(ag__http_work *w) {
         w->at = 0;
         return true;
     }
-    uint32_t size = w->in_size * 2;
-    char *in = malloc(size);
-    if (!in)
-        return false;
-    memcpy(in, w->in, w->in_n);
-    if (w->in != w->in_own)
-        free(w->in);
-    w->in = in;
-    w->in_size = size;
-    return true;
+    return ag__http_grow(&w->in, &w->in_size, w->in_own, w->in_n, 1);
 }
 
 ssize_t ag__http_fill(ag__http_work *w, ag_time deadline) {

@@ -66,10 +66,9 @@
 #include "http/server.h"
 
 #ifdef AG_TINY
-enum { AG__H2_BODY = 64, AG__H2_WINDOW = 65535, AG__H2_CONN_WINDOW = 262144 };
+enum { AG__H2_WINDOW = 65535, AG__H2_CONN_WINDOW = 262144 };
 #else
 enum {
-    AG__H2_BODY = 4096,           /* bytes that a stream's body gets first; grows to the window */
     AG__H2_WINDOW = 256 * 1024,   /* of a stream: bytes of body that nobody has read */
     AG__H2_CONN_WINDOW = 1 << 20, /* of all streams of a connection together */
 };

@@ -39,34 +39,17 @@ static bool all_of(ag__http_text s, unsigned classes) {
 
 /* Room for `n` more bytes in w->in. Returns: false if the head gets too large, or memory is out. */
 static bool make_room(ag__http_work *w, size_t n) {
-    uint32_t size = w->in_size;
     if (w->stream.verdict)
         return false;
     if (w->in_n + n > w->s->opt.head_max) {
         refuse(w, AG__BAD_HEAD_TOO_LARGE);
         return false;
     }
-    if (n <= size - w->in_n)
-        return true;
-    while (n > size - w->in_n)
-        size *= 2;
-    char *in = malloc(size);
-    if (!in) {
+    if (!ag__http_grow(&w->in, &w->in_size, w->in_own, w->in_n, n)) {
         refuse(w, AG__BAD_HEAD_TOO_LARGE);
         return false;
     }
-    memcpy(in, w->in, w->in_n);
-    if (w->in != w->in_own)
-        free(w->in);
-    w->in = in;
-    w->in_size = size;
     return true;
-}
-
-static char *copy(char *to, ag__http_text s) {
-    if (s.n)
-        memcpy(to, s.p, s.n);
-    return to + s.n;
 }
 
 /* A line of such pieces, or nothing. */
@@ -74,7 +57,8 @@ static void put(ag__http_work *w, ag__http_text a, ag__http_text between, ag__ht
                 ag__http_text end) {
     if (!make_room(w, a.n + between.n + b.n + end.n))
         return;
-    char *to = copy(copy(copy(copy(w->in + w->in_n, a), between), b), end);
+    char *to = ag__http_put_text(ag__http_put_text(w->in + w->in_n, a), between);
+    to = ag__http_put_text(ag__http_put_text(to, b), end);
     w->in_n = (uint32_t)(to - w->in);
 }
 

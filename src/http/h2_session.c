@@ -193,7 +193,6 @@ static nghttp2_session *make(void *h2, nghttp2_session_callbacks *cb, nghttp2_op
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
-    (void)o;
     return nghttp2_session_server_new2(&session, cb, h2, o) == 0 ? session : NULL;
 }
 

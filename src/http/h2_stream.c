@@ -94,9 +94,10 @@ static void unlink_stream(ag__http_stream *st) {
 }
 
 static void put_back(ag__http_stream *st) {
-    free(st->body);
+    free(st->body.p);
     free(st->trailers);
-    st->body = st->trailers = NULL;
+    st->body = (ag__http_bytes){0};
+    st->trailers = NULL;
     st->h2 = NULL;
     ag__http_work_put(ag__h2_work(st));
 }
@@ -194,8 +195,9 @@ static void finish(ag__http_work *w) {
     ag__http_stream *st = &w->stream;
     ag__http_h2 *h2 = st->h2;
     bool says = end_stream(w);
-    if (st->body_n > st->body_at) {
-        nghttp2_session_consume_connection(h2->session, st->body_n - st->body_at);
+    uint32_t unread = ag__http_bytes_left(&st->body);
+    if (unread > 0) {
+        nghttp2_session_consume_connection(h2->session, unread);
         says = true;
     }
     if (w->res.asked_close) {
@@ -334,24 +336,11 @@ void ag__h2_body_dropped(nghttp2_session *session, int32_t id, bool at_once) {
 /* ---- The body ------------------------------------------------------------------------------- */
 
 bool ag__h2_stream_feed(ag__http_stream *st, const uint8_t *data, size_t n) {
-    uint32_t have = st->body_n - st->body_at;
-    if (n > st->body_size - st->body_n && st->body_at) {
-        memmove(st->body, st->body + st->body_at, have);
-        st->body_at = 0;
-        st->body_n = have;
-    }
-    if (n > st->body_size - st->body_n) {
-        size_t size = st->body_size ? st->body_size : AG__H2_BODY;
-        while (size < have + n)
-            size *= 2;
-        char *bigger = realloc(st->body, size);
-        if (!bigger)
-            return false;
-        st->body = bigger;
-        st->body_size = (uint32_t)size;
-    }
-    memcpy(st->body + st->body_n, data, n);
-    st->body_n += (uint32_t)n;
+    char *to = ag__http_bytes_room(&st->body, n, AG__H2_WINDOW);
+    if (!to)
+        return false;
+    memcpy(to, data, n);
+    st->body.n += (uint32_t)n;
     ag__h2_stream_wake(st);
     return true;
 }
@@ -359,13 +348,7 @@ bool ag__h2_stream_feed(ag__http_stream *st, const uint8_t *data, size_t n) {
 /* Takes up to `n` bytes, and gives the client room for as many more. */
 static ssize_t take(ag__http_stream *st, char *buf, size_t n) {
     nghttp2_session *session = st->h2->session;
-    size_t have = st->body_n - st->body_at;
-    if (n > have)
-        n = have;
-    memcpy(buf, st->body + st->body_at, n);
-    st->body_at += (uint32_t)n;
-    if (st->body_at == st->body_n)
-        st->body_at = st->body_n = 0;
+    n = ag__http_bytes_take(&st->body, buf, n);
     if (st->closed || st->in_ended)
         nghttp2_session_consume_connection(session, n);
     else
@@ -387,7 +370,7 @@ static void say_continue(ag_http_request *req, ag__http_stream *st) {
 
 static ssize_t read_locked(ag_http_request *req, ag__http_stream *st, char *buf, size_t n) {
     for (;;) {
-        if (st->body_n > st->body_at)
+        if (ag__http_bytes_left(&st->body) > 0)
             return take(st, buf, n);
         if (st->in_ended)
             return 0;
@@ -409,11 +392,8 @@ bool ag__h2_stream_trailer(ag__http_stream *st, ag__http_text name, ag__http_tex
         return false;
     st->trailers = to;
     to += st->trailers_n;
-    memcpy(to, name.p, name.n);
-    memcpy(to + name.n, ": ", 2);
-    if (value.n)
-        memcpy(to + name.n + 2, value.p, value.n);
-    memcpy(to + name.n + 2 + value.n, "\r\n", 2);
+    to = ag__http_put_text(ag__http_put_text(to, name), (ag__http_text){": ", 2});
+    memcpy(ag__http_put_text(to, value), "\r\n", 2);
     st->trailers_n += (uint32_t)n;
     return true;
 }
@@ -439,7 +419,7 @@ ssize_t ag__h2_body_read(ag_http_request *req, char *buf, size_t n) {
         n = (size_t)req->left;
     ag__h2_lock(st->h2);
     ssize_t got = read_locked(req, st, buf, n);
-    bool ended = st->in_ended && st->body_n == st->body_at;
+    bool ended = st->in_ended && ag__http_bytes_left(&st->body) == 0;
     if (ended && st->trailers)
         take_trailers(req, st);
     ag__h2_unlock(st->h2);

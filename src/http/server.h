@@ -26,6 +26,7 @@
 #ifndef AG_HTTP_SERVER_H
 #define AG_HTTP_SERVER_H
 
+#include "http/bytes.h"
 #include "http/chunk.h"
 #include "http/parse.h"
 #include "http/route.h"
@@ -147,11 +148,9 @@ typedef struct ag__http_stream {
     bool waits;   /* the handler, for `event` */
     ag_sem event; /* of size 1, taken; a release wakes the handler */
 
-    /* The body: body[at..n) is there to be read. */
-    char *body;
-    uint32_t body_at, body_n, body_size;
-    bool in_ended;  /* the client has sent all */
-    char *trailers; /* "name: value\r\n"…, of the request */
+    ag__http_bytes body; /* of the request */
+    bool in_ended;       /* the client has sent all */
+    char *trailers;      /* "name: value\r\n"…, of the request */
     uint32_t trailers_n;
     ag_ctx *ctx; /* of the request */
 
