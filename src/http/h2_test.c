@@ -51,18 +51,6 @@ static void flood(ag_http_request *req, ag_http_response *res) {
     atomic_fetch_add(&left, 1);
 }
 
-/* Waits until its client has gone, in whatever way. */
-static void watches(ag_http_request *req, ag_http_response *res) {
-    char byte;
-    atomic_fetch_add(&entered, 1);
-    eventually(ag_http_client_is_gone(req));
-    ag_check_int(ag_http_body_read(req, &byte, 1), -ECONNRESET);
-    ag_check_int(ag_http_printf(res, "in vain"), 7); /* buffered */
-    ag_check_int(ag_http_flush(res), -EPIPE);
-    ag_check_int(ag_http_write(res, "x", 1), -EPIPE);
-    atomic_fetch_add(&left, 1);
-}
-
 static void pieces(ag_http_request *req, ag_http_response *res) {
     (void)req;
     for (int i = 0; i < 3; i++) {
@@ -580,14 +568,25 @@ AG_TEST_RUN(a_body_that_nobody_reads_stops_its_client) {
 
 /* ---- Many ----------------------------------------------------------------------------------- */
 
+static void ask_many(struct answer **ret, int n, const char *path) {
+    for (int i = 0; i < n; i++)
+        ret[i] = h2_ask(&h, "GET", path, NULL, 0);
+}
+
+static void expect_many(struct answer *const *a, int n, const char *text) {
+    for (int i = 0; i < n; i++) {
+        h2_until(&h, a[i]->closed);
+        h2_expect(a[i], 200, text);
+    }
+}
+
 AG_TEST_RUN(a_hundred_streams_are_answered_at_once) {
     enum { MANY = 100 };
     struct site site;
     struct answer *a[MANY];
     start(&site, NULL);
     h2_open(&h, &site);
-    for (int i = 0; i < MANY; i++)
-        a[i] = h2_ask(&h, "GET", "/wait", NULL, 0);
+    ask_many(a, MANY, "/wait");
     h2_until(&h, h.settings >= 1);
     h2_send(&h);
     eventually(atomic_load(&entered) == MANY);
@@ -595,10 +594,7 @@ AG_TEST_RUN(a_hundred_streams_are_answered_at_once) {
     ag_check_int(stats_of(&site).idle, 0);
     for (int i = 0; i < MANY; i++)
         ag_send(gate, 0);
-    for (int i = 0; i < MANY; i++) {
-        h2_until(&h, a[i]->closed);
-        h2_expect(a[i], 200, "waited");
-    }
+    expect_many(a, MANY, "waited");
     h2_close(&h);
     finish(&site);
 }
@@ -624,13 +620,9 @@ AG_TEST_RUN(requests_that_come_together_cost_no_goroutine_each) {
     h2_expect(h2_get(&h, "/ok"), 200, "ok\n");
     until_quiet();
     int64_t before = created();
-    for (int i = 0; i < MANY; i++)
-        a[i] = h2_ask(&h, "GET", "/ok", NULL, 0);
+    ask_many(a, MANY, "/ok");
     h2_send_together(&h);
-    for (int i = 0; i < MANY; i++) {
-        h2_until(&h, a[i]->closed);
-        h2_expect(a[i], 200, "ok\n");
-    }
+    expect_many(a, MANY, "ok\n");
     if (ag_procs(0) == 1) /* others may help */
         ag_check(created() - before < MANY / 2);
     h2_close(&h);
@@ -645,16 +637,12 @@ AG_TEST_RUN(answers_that_come_together_are_written_together) {
     start(&site, NULL);
     h2_open(&h, &site);
     h2_expect(h2_get(&h, "/ok"), 200, "ok\n");
-    for (int i = 0; i < MANY; i++)
-        a[i] = h2_ask(&h, "GET", "/wait", NULL, 0);
+    ask_many(a, MANY, "/wait");
     h2_send(&h);
     eventually(atomic_load(&entered) == MANY);
     int64_t before = created();
     ag_close(gate);
-    for (int i = 0; i < MANY; i++) {
-        h2_until(&h, a[i]->closed);
-        h2_expect(a[i], 200, "waited");
-    }
+    expect_many(a, MANY, "waited");
     if (ag_procs(0) == 1)
         ag_check(created() - before < MANY / 2);
     h2_close(&h);

@@ -20,6 +20,19 @@ static inline void wait_at_gate(ag_http_request *req, ag_http_response *res) {
     atomic_fetch_add(&left, 1);
 }
 
+/* Waits until its client has gone, in whatever way. */
+static inline void watches(ag_http_request *req, ag_http_response *res) {
+    char byte;
+    atomic_fetch_add(&entered, 1);
+    eventually(ag_http_client_is_gone(req));
+    ag_check_int(ag_http_body_read(req, &byte, 1), -ECONNRESET);
+    ag_check_int(ag_http_body_read(req, &byte, 1), -ECONNRESET); /* and ever after */
+    ag_check_int(ag_http_printf(res, "in vain"), 7);             /* buffered */
+    ag_check_int(ag_http_flush(res), -EPIPE);
+    ag_check_int(ag_http_write(res, "x", 1), -EPIPE);
+    atomic_fetch_add(&left, 1);
+}
+
 /* Reads the body, with the limits of the query: `max` bytes, `ms`. */
 static inline void count_body(ag_http_request *req, ag_http_response *res) {
     char buf[4096];
