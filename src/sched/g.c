@@ -141,6 +141,7 @@ void ag__g_free(ag__m *m, ag__g *g) {
     g->held = NULL;
     atomic_store_explicit(&g->read_lock, NULL, AG__RLX);
     g->saved_errno = 0;
+    g->cxx[0] = g->cxx[1] = NULL;
     g->flags = 0;
     ag__hb_start_after(g, NULL);
     g->stack_size = 0;

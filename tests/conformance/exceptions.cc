@@ -113,6 +113,28 @@ AG_TEST_RUN(destructors_may_wait_while_the_stack_is_unwound) {
     ag_check_int(unwound.load(), 50 * 2 * 2);
 }
 
+/* Each waits inside its handler, and ends in the place of the next. */
+static void one_of_a_chain(ag_wg *wg, int left, std::atomic<int> *clean) {
+    if (std::current_exception() == nullptr && std::uncaught_exceptions() == 0)
+        clean->fetch_add(1);
+    try {
+        throw left;
+    } catch (int) {
+        ag_yield();
+    }
+    if (left > 1)
+        ag_wg_go(wg, one_of_a_chain, wg, left - 1, clean);
+}
+
+AG_TEST_RUN(a_new_goroutine_has_nothing_of_one_before_it) {
+    std::atomic<int> clean{0};
+    ag_wg wg = AG_WG_INIT;
+    for (int i = 0; i < 5; i++)
+        ag_wg_go(&wg, one_of_a_chain, &wg, 20, &clean);
+    ag_wg_wait(&wg);
+    ag_check_int(clean.load(), 5 * 20);
+}
+
 static void count(std::atomic<int> *n) {
     n->fetch_add(1);
 }
