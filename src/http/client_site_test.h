@@ -6,9 +6,8 @@
 #ifndef AG_HTTP_CLIENT_SITE_TEST_H
 #define AG_HTTP_CLIENT_SITE_TEST_H
 
+#include "http/chars.h"
 #include "http/client_test.h"
-
-#include <ctype.h>
 
 /* ---- The site ------------------------------------------------------------------------------- */
 
@@ -156,7 +155,7 @@ static inline const char *as_sent(const char *field) {
     static char copy[256];
     snprintf(copy, sizeof copy, "%s", field);
     for (char *p = copy; CLIENT_HTTP2 && *p && *p != ':'; p++)
-        *p = (char)tolower(*p);
+        *p = ag__http_lower(*p);
     return copy;
 }
 
