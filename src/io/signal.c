@@ -34,7 +34,9 @@
  * knows these signals (stop_signals) and when the first of them came.
  *
  * SIGQUIT without a listener runs the hook; the second within two seconds ends the process in the
- * handler itself, should the hook be stuck.
+ * handler itself, should the hook be stuck. One that was sent while a world ran asked for a dump
+ * and must not end the process although that world is over when a thread takes it: the end of the
+ * world waits until it is taken, and a handler that has not begun by then drops it (quit_gone).
  *
  * SIGPIPE needs nothing here: no write of this library raises it (os/sock.h, os/file.h).
  */
@@ -77,6 +79,7 @@ static _Atomic uint32_t entered;                 /* Atomic; handlers that are ab
 enum { DELIVERS = 1, HOOK = 2 };
 static _Atomic uint32_t busy;     /* Atomic; the thread delivers. */
 static _Atomic bool quit_hooked;  /* Atomic; SIGQUIT is for the hook. */
+static _Atomic bool quit_gone;    /* Atomic; written under lock: the hook was last to want it. */
 static _Atomic int64_t quit_last; /* Atomic; when the last one came, or 0. */
 
 static _Atomic uint64_t stop_signals; /* Atomic; written under lock: the second ends the process. */
@@ -92,13 +95,15 @@ static uint64_t bit_of(int sig) {
  * the thread holds a lock of theirs, which a report would take once more. It touches atomics only.
  */
 
-/* The last who asked has gone meanwhile: it takes the action that is there now. */
+/* The last who asked has gone meanwhile: it takes the action that is there now; but what asked for
+ * a dump ends no process. */
 static AG__NO_SANITIZE bool is_late(int sig) {
     atomic_fetch_add(&entered, 1);
     if (atomic_load(&receives) & bit_of(sig))
         return false;
     atomic_fetch_sub(&entered, 1);
-    ag__sig_resend(sig);
+    if (sig != ag__sig_quit() || !atomic_load(&quit_gone))
+        ag__sig_resend(sig);
     return true;
 }
 
@@ -216,6 +221,8 @@ static int want(int sig) {
             return r;
         }
     }
+    if (sig == ag__sig_quit())
+        atomic_store(&quit_gone, false);
     wanted[sig]++;
     return 0;
 }
@@ -597,8 +604,14 @@ static void install_quit(void) {
 
 static void remove_quit(void) {
     ag__lock_acquire(&lock);
+    bool installed = quit_installed;
+    ag__lock_release(&lock);
+    for (int round = 0; installed && ag__sig_is_pending(ag__sig_quit()) && round < 5000; round++)
+        ag__os_sleep(1000000);
+    ag__lock_acquire(&lock);
     if (quit_installed) {
         quit_installed = false;
+        atomic_store(&quit_gone, wanted[ag__sig_quit()] == 1); /* before unwant */
         unwant(ag__sig_quit());
     }
     note_quit();

@@ -33,6 +33,9 @@ void ag__sig_unignore(int sig);
 bool ag__sig_is_ignored(int sig);
 /* In a handler: sends it to this process once more. Async-signal-safe. */
 void ag__sig_resend(int sig);
+/* Whether it was sent to this process and no thread has taken it yet. If the calling thread does
+ * not block it, it takes it itself, before this returns. */
+bool ag__sig_is_pending(int sig);
 /* Whether the program has a handler of its own. */
 bool ag__sig_is_handled(int sig);
 

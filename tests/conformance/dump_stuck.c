@@ -260,6 +260,16 @@ AG_TEST(the_world_ends_while_it_is_dumped) {
         ag_check_int(ag_run(quit_and_return, i % 2 ? &frozen : NULL), 7);
 }
 
+/* Nothing but the runtime's own thread receives it, and may do so when the world is over. */
+AG_TEST(the_world_ends_before_it_is_dumped) {
+    sigset_t quit;
+    sigemptyset(&quit);
+    sigaddset(&quit, SIGQUIT);
+    pthread_sigmask(SIG_BLOCK, &quit, NULL);
+    for (int i = 0; i < 20 / ag_test_slow() + 2; i++)
+        ag_check_int(ag_run(quit_and_return, i % 2 ? &frozen : NULL), 7);
+}
+
 static int quit_and_exit(void *arg) {
     quit_and_return(arg);
     ag_exit(33);

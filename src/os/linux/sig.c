@@ -149,6 +149,18 @@ AG__NO_SANITIZE void ag__sig_resend(int sig) {
     errno = saved;
 }
 
+/* The system tells of those only that the asking thread blocks. */
+bool ag__sig_is_pending(int sig) {
+    sigset_t set, before_this, pending;
+    sigemptyset(&set);
+    sigaddset(&set, sig);
+    sigemptyset(&pending);
+    pthread_sigmask(SIG_BLOCK, &set, &before_this);
+    sigpending(&pending);
+    pthread_sigmask(SIG_SETMASK, &before_this, NULL);
+    return sigismember(&pending, sig) == 1;
+}
+
 bool ag__sig_is_handled(int sig) {
     struct sigaction now;
     int saved = errno;
