@@ -194,6 +194,15 @@ if(AGLET_BUILD_TESTS)
     endif()
     file(GLOB black_box CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/conformance/*.c
          ${PROJECT_SOURCE_DIR}/tests/conformance/*.cc ${PROJECT_SOURCE_DIR}/tests/stress/*.c)
+    # Link-time optimisation compiles the library again for each program. Those in which it is
+    # inlined into what they are most about are linked as one, by the suite's stage for it; not
+    # those that look for names of functions, which it may change, or open a library.
+    set(linked_as_one "")
+    string(CONCAT inlined
+           "^conformance_(chan|chan_wait|ctx|deadlock|defer|exceptions|go_statement|job|"
+           "memory_order|misuse|net|panic|procs|recover|run|scope|select|signal|stack|sync|"
+           "sync_check|sync_cond|sync_rwmutex|thread|time|unwinding)$|"
+           "^stress_(channels|closing|contexts|endings|locks|parking|revoked|selects)$")
     set(programs "")
     foreach(source IN LISTS white_box black_box)
         if(source MATCHES "/tests/(conformance|stress)/[^/]*$")
@@ -233,8 +242,19 @@ if(AGLET_BUILD_TESTS)
         if(source IN_LIST white_box)
             target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
         endif()
+        if(name MATCHES "${inlined}")
+            list(APPEND linked_as_one ${source})
+        endif()
         list(APPEND programs ${name})
     endforeach()
+    if(AGLET_LTO)
+        aglet_program(test_together together tests ${linked_as_one} $<TARGET_OBJECTS:ag_test>)
+        target_include_directories(test_together PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+        target_compile_definitions(test_together PRIVATE ${AGLET_GNU})
+        target_compile_options(test_together PRIVATE -Wno-infinite-recursion)
+        target_link_libraries(test_together PRIVATE ${http_static} aglet_static)
+        list(APPEND programs together)
+    endif()
 
     # Has an allocator of its own.
     set_source_files_properties(tests/conformance/heap_other.c PROPERTIES

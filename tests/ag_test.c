@@ -49,6 +49,13 @@ static struct ag_test_case *tests;
 static bool open_fds_allowed;
 
 void ag_test_register(struct ag_test_case *test) {
+    for (const struct ag_test_case *other = tests; other; other = other->next) {
+        if (strcmp(other->name, test->name) == 0) {
+            fprintf(stderr, "%s:%d: a test is called %s already\n", test->file, test->line,
+                    test->name);
+            exit(2);
+        }
+    }
     struct ag_test_case **at = &tests;
     while (*at && (*at)->line < test->line)
         at = &(*at)->next;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 bool ag__http_grow(char **buf, uint32_t *size, const char *own, size_t n, size_t room) {
-    bool is_own = *buf == own;
+    bool is_own = own && *buf == own;
     size_t larger = *size ? *size : AG__HTTP_BYTES;
     while (larger - n < room)
         larger *= 2;

@@ -126,7 +126,7 @@ AG_TEST_RUN(threads_wait_and_signal_too) {
         pthread_join(threads[i], NULL);
 }
 
-AG_TEST(threads_without_a_runtime) {
+AG_TEST(threads_without_a_runtime_wait) {
     static struct box b;
     pthread_t threads[3];
     for (int i = 0; i < 3; i++)

@@ -69,7 +69,7 @@ AG_TEST_RUN(goroutines_and_threads_alike) {
     ag_check_int(s.plain, 8L * rounds / 5);
 }
 
-AG_TEST(threads_without_a_runtime) {
+AG_TEST(threads_without_a_runtime_read_and_write) {
     static struct shared s;
     pthread_t threads[3];
     for (int i = 0; i < 3; i++)
@@ -171,7 +171,7 @@ static void runlocks(ag_rwmutex *rw) {
     ag_rwmutex_runlock(rw);
 }
 
-AG_TEST_RUN(any_goroutine_may_unlock) {
+AG_TEST_RUN(any_goroutine_may_unlock_for_readers_and_writers) {
     ag_rwmutex rw = AG_RWMUTEX_INIT;
     ag_rwmutex_lock(&rw);
     ag_go(unlocks, &rw);
