@@ -466,6 +466,8 @@ static ag__g *end_and_pick(ag__m *m, bool may_inherit) {
         g->stack_lo = g->stack_hi = NULL;
         ag__rq_close(p);
         *m->errno_at = 0;
+        if (m->cxx)
+            m->cxx[0] = m->cxx[1] = NULL;
         next->sp = NULL;
         resume_begin(m, next);
         ag__tsan_become(m, g, next);

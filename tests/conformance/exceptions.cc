@@ -135,6 +135,32 @@ AG_TEST_RUN(a_new_goroutine_has_nothing_of_one_before_it) {
     ag_check_int(clean.load(), 5 * 20);
 }
 
+static void panic_inside_a_handler() {
+    try {
+        throw 1;
+    } catch (int) {
+        ag_panic("inside");
+    }
+}
+
+/* A panic passes over what ends a handler, so this goroutine keeps what it caught. */
+static void one_that_recovers(ag_wg *wg, int left, std::atomic<int> *clean) {
+    if (std::current_exception() == nullptr)
+        clean->fetch_add(1);
+    ag_panic_info info;
+    ag_check_int(ag_try(&info, panic_inside_a_handler), AG_PANICKED);
+    if (left > 1)
+        ag_wg_go(wg, one_that_recovers, wg, left - 1, clean);
+}
+
+AG_TEST_RUN(nor_of_one_that_panicked_inside_a_handler) {
+    std::atomic<int> clean{0};
+    ag_wg wg = AG_WG_INIT;
+    ag_wg_go(&wg, one_that_recovers, &wg, 20, &clean);
+    ag_wg_wait(&wg);
+    ag_check_int(clean.load(), 20);
+}
+
 static void count(std::atomic<int> *n) {
     n->fetch_add(1);
 }
