@@ -42,7 +42,8 @@ void ag__ch2_lock(ag__client_h2 *h2) {
 
 void ag__ch2_unlock(ag__client_h2 *h2) {
     if (!has_to_write(h2)) {
-        if (h2->over && !h2->broken && !nghttp2_session_want_write(h2->session))
+        bool said = h2->mute || !nghttp2_session_want_write(h2->session);
+        if (h2->over && !h2->broken && said)
             ag__ch2_lose(h2, -ECONNRESET);
         if (!h2->streams)
             ag__h2_out_free(&h2->out);
@@ -136,8 +137,15 @@ bool ag__client_h2_is_alive(ag__client_h2 *h2, bool was_idle) {
 /* ---- Writing -------------------------------------------------------------------------------- */
 
 static void frame(ag__client_h2 *h2) {
-    if (!h2->broken && ag__h2_out_fill(&h2->out, h2->session) != 0)
+    if (!h2->broken && !h2->mute && ag__h2_out_fill(&h2->out, h2->session) != 0)
         ag__ch2_lose(h2, -ENOMEM);
+}
+
+/* The reader comes to the end by itself, behind what has come. */
+static void fall_mute(ag__client_h2 *h2) {
+    h2->mute = true;
+    ag__h2_out_drop(&h2->out);
+    ag__client_retire(h2->client, h2->link);
 }
 
 /* One buffer. Returns: false if there is nothing to write. */
@@ -152,7 +160,9 @@ static bool write_some(ag__client_h2 *h2) {
     ssize_t r = ag_write(c, buf, n);
     ag_mutex_lock(&h2->lock);
     ag__h2_out_give_back(&h2->out, buf);
-    if (r < 0)
+    if (r == -ECONNRESET || r == -EPIPE)
+        fall_mute(h2);
+    else if (r < 0)
         ag__ch2_lose(h2, (int)r);
     frame(h2);
     return true;

@@ -37,6 +37,8 @@
  *     retired  the pool gives it to nobody any more: the server's GOAWAY, or ours. What runs goes
  * on over     a connection error, ours or the server's last word: all streams are told. Closed when
  *              what there is to say has been written
+ *     mute     the server has reset it: nothing can be written any more. Retired, too; but what the
+ *              server said before that is still read, answers and the reason of its going
  *     broken   nothing can be read or written any more
  *
  * References: the pool's, the reader's wish or run, the writer's. The last one frees it.
@@ -81,11 +83,12 @@ struct ag__client_h2 {
     /* Guarded by lock. */
     nghttp2_session *session;
     ag__client_stream *streams;
-    int broken;       /* 0, or why the socket is of no use any more */
-    bool writing;     /* there is a writer */
-    bool over, heard; /* see above; the server's SETTINGS have come */
-    const char *why;  /* it is over, if that is known */
-    ag_time now;      /* when the reader got what it feeds */
+    int broken;      /* 0, or why the socket is of no use any more */
+    bool writing;    /* there is a writer */
+    bool over, mute; /* see above */
+    bool heard;      /* the server's SETTINGS have come */
+    const char *why; /* it is over, if that is known */
+    ag_time now;     /* when the reader got what it feeds */
     ag_time refilled_at;
     ag_time pinged_at; /* the last PING went out */
     ag_time silent_at; /* that PING, if nothing has come since the request before it, or 0 */

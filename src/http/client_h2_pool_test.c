@@ -7,6 +7,8 @@
 
 #include "http/client_h2_test.h"
 
+#include <sys/socket.h>
+
 /* ---- Servers that go ------------------------------------------------------------------------ */
 
 static void go_away_midway(struct raw *r, ag_conn *c, int number) {
@@ -351,6 +353,52 @@ AG_TEST_RUN(client_h2_a_dead_idle_connection_fails_no_request) {
     ag_http_client *client = begin(close_behind_the_answer, NULL);
     for (int i = 0; i < 50; i++)
         check_get(client, raw.url, 200, "ok");
+    end(client);
+}
+
+static ag_conn *_Atomic held;
+static atomic_uint held_id;
+
+static void hold_one(struct raw *r, ag_conn *c, int number) {
+    struct frame f;
+    (void)r;
+    (void)number;
+    if (!warm(c) || !take_frame(c, &f, HEADERS))
+        return;
+    atomic_store(&held_id, f.id);
+    atomic_store(&held, c);
+    raw_wait_end(c);
+}
+
+/* A reset comes at once. */
+static void reset_held(void) {
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    ag_check_int(connect(ag_conn_fd(atomic_load(&held)), &nobody, sizeof nobody), 0);
+}
+
+/* Where goroutines take turns, the write that fails comes before the reader has looked. */
+AG_TEST_RUN(client_h2_an_answer_is_read_although_the_next_write_fails) {
+    ag_http_client *client = begin(hold_one, NULL);
+    for (int i = 0; i < 10; i++) {
+        warm_up(client);
+        ag_mutex_lock(&client->lock);
+        ag__client_h2 *h2 = client->oldest->h2;
+        atomic_fetch_add(&h2->refs, 1);
+        ag_mutex_unlock(&client->lock);
+        ag_go(ask_one, client, "POST", 0);
+        eventually(atomic_load(&held) != NULL);
+        ag__ch2_lock(h2);
+        nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL);
+        ag__ch2_push(h2);
+        say_answer(atomic_load(&held), atomic_load(&held_id), "ok");
+        reset_held();
+        ag__ch2_unlock(h2);
+        ag__client_h2_unref(h2);
+        eventually(atomic_load(&succeeded) == i + 1);
+        atomic_store(&held, NULL);
+        eventually(stats_of_client(client).open == 0);
+    }
+    ag_check_int(stats_of_client(client).retried, 0);
     end(client);
 }
 

@@ -250,12 +250,14 @@ static void unlink_stream(ag__client_h2 *h2, ag__client_stream *st) {
 }
 
 /* With the lock. Returns: 0 or an error. */
-static int submit(ag__client_h2 *h2, ag__client_stream *st, const nghttp2_nv *nv, size_t n,
-                  bool has_body) {
+static int submit(ag_http_reply *r, const nghttp2_nv *nv, size_t n, bool has_body) {
+    ag__client_stream *st = &r->stream;
+    ag__client_h2 *h2 = st->h2;
     nghttp2_data_provider body = {.read_callback = ag__ch2_take_data};
     if (h2->over) {
+        /* A server may break the rules before it is asked: then no other connection is better. */
         st->is_lost = true;
-        return -ECONNRESET;
+        return h2->why && !r->was_reused ? -EPROTO : -ECONNRESET;
     }
     int32_t id = nghttp2_submit_request(h2->session, NULL, nv, n, has_body ? &body : NULL, st);
     if (id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE) { /* there are no numbers left */
@@ -286,7 +288,7 @@ static int send(ag_http_reply *r, size_t n, const void *body, size_t body_n, boo
     st->out_ended = whole && !body_n;
     size_t fields = take_apart(r, head, nv);
     ag__ch2_lock(h2);
-    int e = submit(h2, st, nv, fields, !st->out_ended);
+    int e = submit(r, nv, fields, !st->out_ended);
     ag__ch2_unlock(h2);
     if (nv != few)
         free(nv);
