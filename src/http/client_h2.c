@@ -141,7 +141,7 @@ static void frame(ag__client_h2 *h2) {
         ag__ch2_lose(h2, -ENOMEM);
 }
 
-/* The reader comes to the end by itself, behind what has come. */
+/* The peer has gone, so the reader comes to the end by itself, behind what has come. */
 static void fall_mute(ag__client_h2 *h2) {
     h2->mute = true;
     ag__h2_out_drop(&h2->out);
@@ -160,7 +160,7 @@ static bool write_some(ag__client_h2 *h2) {
     ssize_t r = ag_write(c, buf, n);
     ag_mutex_lock(&h2->lock);
     ag__h2_out_give_back(&h2->out, buf);
-    if (r == -ECONNRESET || r == -EPIPE)
+    if (r < 0 && ag_conn_peer_is_gone(c))
         fall_mute(h2);
     else if (r < 0)
         ag__ch2_lose(h2, (int)r);

@@ -37,7 +37,7 @@
  *     retired  the pool gives it to nobody any more: the server's GOAWAY, or ours. What runs goes
  * on over     a connection error, ours or the server's last word: all streams are told. Closed when
  *              what there is to say has been written
- *     mute     the server has reset it: nothing can be written any more. Retired, too; but what the
+ *     mute     the server has gone: nothing can be written any more. Retired, too; but what the
  *              server said before that is still read, answers and the reason of its going
  *     broken   nothing can be read or written any more
  *
