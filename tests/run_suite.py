@@ -24,6 +24,7 @@ from pathlib import Path
 
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 PROGRAM_LIMIT_S = 1800
+LONG = ("tests/", "fail_", "stress_", "users_")  # begin first, so that none is left for the end
 print_lock = threading.Lock()
 
 
@@ -82,6 +83,7 @@ def commands(args, suite):
     for script in sorted(set(scripts)):
         found.append((str(script.relative_to(source)), [sys.executable, str(script),
                                                         str(args.build)]))
+    found.sort(key=lambda entry: not entry[0].startswith(LONG))
     words = args.filter.split(",")
     return [(name, command) for name, command in found
             if any(re.search(word, name) for word in words)]
