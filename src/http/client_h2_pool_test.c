@@ -8,6 +8,8 @@
 #include "http/client_h2_test.h"
 
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* ---- Servers that go ------------------------------------------------------------------------ */
 
@@ -370,10 +372,11 @@ static void hold_one(struct raw *r, ag_conn *c, int number) {
     raw_wait_end(c);
 }
 
-/* A reset comes at once. */
+/* A reset comes at once. ThreadSanitizer would take the call for one that makes the descriptor. */
 static void reset_held(void) {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    ag_check_int(connect(ag_conn_fd(atomic_load(&held)), &nobody, sizeof nobody), 0);
+    int fd = ag_conn_fd(atomic_load(&held));
+    ag_check_int(syscall(SYS_connect, fd, &nobody, sizeof nobody), 0);
 }
 
 /* Where goroutines take turns, the write that fails comes before the reader has looked. */

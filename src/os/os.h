@@ -24,7 +24,8 @@ uint64_t ag__os_random(void);
 int ag__os_thread_start(void (*fn)(void *), void *arg, const char *name);
 int ag__os_tid(void);
 /* How many threads the process has now that ag__os_thread_start did not start. One of those that
- * it did start may be among them for a moment while it ends. Negative: it can't be told. */
+ * it did start may be among them for a moment while it begins or ends. Negative: it can't be told.
+ */
 int ag__os_threads_beside(void);
 int ag__os_pid(void);
 void ag__os_yield(void);

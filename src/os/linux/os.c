@@ -60,7 +60,9 @@ uint64_t ag__os_random(void) {
     return x ? x : 1;
 }
 
-/* Starts that were begun, and those that failed or whose thread is about to end. */
+/* Threads of ours: started, and about to end. One is counted when it is there already, and no more
+ * while it is there still. In between it is taken for a stranger; a stranger never for one of ours.
+ */
 static _Atomic uint32_t threads_begun, threads_over;
 
 /* The kernel counts the threads of a process in the links of this directory, all in one look. A
@@ -82,7 +84,7 @@ int ag__os_threads_beside(void) {
         int alive = threads_alive();
         /* Who came or went in between may be in one of the counts only. */
         if (begun == atomic_load(&threads_begun) && over == atomic_load(&threads_over))
-            return alive - (int)(begun - over);
+            return alive - (int)(begun - over); /* one may be over before it is counted as begun */
     }
 }
 
@@ -126,13 +128,12 @@ int ag__os_thread_start(void (*fn)(void *), void *arg, const char *name) {
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * 1024);
     pthread_t thread;
-    atomic_fetch_add(&threads_begun, 1);
     int r = pthread_create(&thread, &attr, thread_main, start);
     pthread_attr_destroy(&attr);
-    if (r != 0) {
-        atomic_fetch_add(&threads_over, 1);
+    if (r == 0)
+        atomic_fetch_add(&threads_begun, 1);
+    else
         free(start);
-    }
     errno = saved;
     return -r;
 }
