@@ -304,11 +304,12 @@ int64_t ag_http_stop(ag_http_server *s, ag_time limit_ns) {
     ag_time limit = limit_ns > 0 ? limit_ns : 0, now = ag_now();
     ag_time end = limit > INT64_MAX - now ? INT64_MAX : now + limit;
     ag__http_server_ref(s); /* another stop may be the last one to go */
-    ag_http_lame_duck(s);
     ag_mutex_lock(&s->lock);
-    atomic_store(&s->stopping, true);
+    atomic_store(&s->stopping, true); /* first: who has heard of the stop takes no connection */
+    atomic_store(&s->lame, true);
     ag__http_tell_upgraded(s);
     ag_mutex_unlock(&s->lock);
+    ag_http_lame_duck(s);
     if (limit)
         ag_sleep(limit / 4 < SETTLE_NS ? limit / 4 : SETTLE_NS);
     stop_listeners(s, limit == 0);
