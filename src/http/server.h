@@ -339,8 +339,8 @@ struct ag_http_server {
 
     _Atomic int64_t refs;  /* the creator's, one for each connection, serve call, armed timer */
     _Atomic bool served;   /* ag_http_serve was called */
-    _Atomic bool lame;     /* every response ends its connection; before `stopping` */
-    _Atomic bool stopping; /* Set under lock. */
+    _Atomic bool lame;     /* every response ends its connection; a stop sets `stopping` first */
+    _Atomic bool stopping; /* Set under lock, before anybody is told. */
     ag_chan(char) gone;    /* closed when stopping and nothing is left */
     ag_chan(char) stopped; /* closed when a stop is complete */
 
