@@ -603,16 +603,14 @@ static void install_quit(void) {
 }
 
 static void remove_quit(void) {
-    ag__lock_acquire(&lock);
-    bool installed = quit_installed;
-    ag__lock_release(&lock);
-    for (int round = 0; installed && ag__sig_is_pending(ag__sig_quit()) && round < 5000; round++)
+    int sig = ag__sig_quit();
+    for (int i = 0; atomic_load(&quit_hooked) && ag__sig_is_pending(sig) && i < 5000; i++)
         ag__os_sleep(1000000);
     ag__lock_acquire(&lock);
     if (quit_installed) {
         quit_installed = false;
-        atomic_store(&quit_gone, wanted[ag__sig_quit()] == 1); /* before unwant */
-        unwant(ag__sig_quit());
+        atomic_store(&quit_gone, wanted[sig] == 1); /* before unwant */
+        unwant(sig);
     }
     note_quit();
     ag__lock_release(&lock);

@@ -255,9 +255,13 @@ static int quit_and_return(void *arg) {
     return 7;
 }
 
-AG_TEST(the_world_ends_while_it_is_dumped) {
+static void quit_and_return_often(void) {
     for (int i = 0; i < 20 / ag_test_slow() + 2; i++)
         ag_check_int(ag_run(quit_and_return, i % 2 ? &frozen : NULL), 7);
+}
+
+AG_TEST(the_world_ends_while_it_is_dumped) {
+    quit_and_return_often();
 }
 
 /* Nothing but the runtime's own thread receives it, and may do so when the world is over. */
@@ -266,8 +270,7 @@ AG_TEST(the_world_ends_before_it_is_dumped) {
     sigemptyset(&quit);
     sigaddset(&quit, SIGQUIT);
     pthread_sigmask(SIG_BLOCK, &quit, NULL);
-    for (int i = 0; i < 20 / ag_test_slow() + 2; i++)
-        ag_check_int(ag_run(quit_and_return, i % 2 ? &frozen : NULL), 7);
+    quit_and_return_often();
 }
 
 static int quit_and_exit(void *arg) {
