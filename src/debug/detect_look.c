@@ -215,7 +215,7 @@ static AG__NO_SANITIZE void edges_to(ag__look *l, const struct waits *w, int i) 
         needed_by(l, w, n, AG__WAIT_SCOPE, AG__WAIT_JOB, i);
 }
 
-static int runner_of(const ag__look *l, const void *call) {
+static AG__NO_SANITIZE int runner_of(const ag__look *l, const void *call) {
     for (int i = 0; i < l->count; i++) {
         const ag__g *g = l->nodes[i].g;
         if ((const char *)call >= g->stack_lo && (const char *)call < g->stack_hi)

@@ -260,6 +260,9 @@ static int wait_once(int fd, int events, ag_time deadline) {
         until = deadline && deadline < slice ? deadline : slice;
     }
     int r = park(e, fd, events, until);
+    bool looks_again = r == -ETIMEDOUT && until != deadline;
+    if (foreign && !looks_again)
+        ag__suspect_deadlock();
     switch (r) {
     case READY:
     case ENDED: /* looked at after what is there */
@@ -271,7 +274,7 @@ static int wait_once(int fd, int events, ag_time deadline) {
     case -EPERM:
         return events; /* it can't be watched: always ready */
     case -ETIMEDOUT:
-        return until == deadline ? r : -EAGAIN;
+        return looks_again ? -EAGAIN : r;
     default:
         return r;
     }

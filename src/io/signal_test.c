@@ -138,6 +138,27 @@ AG_TEST_DEATH(after_the_stop_a_deadlock_is_found, 2, "all goroutines are asleep"
     ag_run(wait_for_nothing, NULL);
 }
 
+static void listen_no_more(void) {
+    while (!ag__all_quiet(0))
+        ag__os_yield();
+    ag__outside_waits(-1);
+}
+
+static int wait_for_no_listener(void *arg) {
+    (void)arg;
+    ag__outside_waits(1);
+    ag_check_int(ag__helper_start(listen_no_more, "listens"), 0);
+    ag_recv(ag_make(int, 0), NULL);
+    return 0;
+}
+
+/* The thread of signals takes a context off the list after those who wait for it have gone on. */
+AG_TEST_DEATH(a_listener_that_goes_when_all_are_asleep_hides_no_deadlock, 2,
+              "all goroutines are asleep") {
+    ag_test_needs_deadlock_report();
+    ag_run(wait_for_no_listener, NULL);
+}
+
 static int send_to_closed(void *arg) {
     (void)arg;
     ag_chan(int) c = ag_make(int, 1);

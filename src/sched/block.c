@@ -38,5 +38,6 @@ intptr_t ag__blocking(ag__fn fn, intptr_t a, intptr_t b, intptr_t c, intptr_t d,
 }
 
 void ag__outside_waits(int delta) {
-    atomic_fetch_add(&ag__s.outside_waits, delta);
+    if (atomic_fetch_add(&ag__s.outside_waits, delta) + delta == 0)
+        ag__suspect_deadlock();
 }

@@ -401,6 +401,16 @@ AG__COLD void ag__check_deadlock(void) {
     ag__os_exit_now(2);
 }
 
+/* The monitor looks, not the caller: that may hold locks that the report takes. */
+void ag__suspect_deadlock(void) {
+    ag__lock_acquire(&ag__s.lock); /* behind a look that is under way */
+    atomic_store(&ag__s.suspicious, 1);
+    ag__lock_release(&ag__s.lock);
+    /* Partner: the heavy fence of the monitor before it sleeps. */
+    ag__fence_light();
+    ag__monitor_nudge();
+}
+
 /* --- Going idle. --- */
 
 static void stop_searching(ag__m *m, bool found) {

@@ -279,7 +279,7 @@ struct ag__sched {
     _Atomic int detached_running, detached_blocked;
     int running_max;
 
-    _Atomic uint32_t suspicious; /* all asleep, but for threads that are not ours */
+    _Atomic uint32_t suspicious; /* Written under lock: the monitor looks for a deadlock */
     _Atomic int outside_waits;
     _Atomic int64_t poll_waiters;   /* goroutines and wishes that wait for descriptors */
     _Atomic int64_t created, ended; /* by those without a P */

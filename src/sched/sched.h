@@ -276,6 +276,9 @@ int ag__foreign_prepare(void);
 
 /* Goroutines wait for something outside that the deadlock detector can't see (signals). */
 void ag__outside_waits(int delta);
+/* A thread that runs no goroutines took away what could have woken one: no other thread needs to go
+ * idle, and look, after that. Takes sched.lock. */
+void ag__suspect_deadlock(void);
 
 /* What low floors need of high ones. Defined there, once (debug/dump.c); a struct of pointers
  * so that the names stay apart. */

@@ -179,6 +179,12 @@ void ag__timer_arm(ag__m *m, ag__timer *t, int64_t when, ag__timer_fn fn, uint64
         ag__throw("out of memory for timers");
 }
 
+/* One that was pending. */
+static void is_gone(void) {
+    if (AG__UNLIKELY(ag__is_foreign(ag__m_now())))
+        ag__suspect_deadlock();
+}
+
 bool ag__timer_stop(ag__timer *t) {
     /* Acquire. Partner: the release stores that clear it after the timer fired. */
     ag__heap *h = atomic_load_explicit(&t->heap, memory_order_acquire);
@@ -192,17 +198,24 @@ bool ag__timer_stop(ag__timer *t) {
         was = true;
     }
     ag__lock_release(&h->lock);
+    if (was)
+        is_gone();
     return was;
 }
 
 void ag__timer_forget(ag__timer *t) {
     ag__heap *h;
+    bool was = false;
     while ((h = atomic_load_explicit(&t->heap, memory_order_acquire)) != NULL) {
         ag__lock_acquire(&h->lock);
-        if (atomic_load_explicit(&t->heap, AG__RLX) == h)
+        if (atomic_load_explicit(&t->heap, AG__RLX) == h) {
+            was = t->when != NEVER;
             leave_behind(t, h);
+        }
         ag__lock_release(&h->lock);
     }
+    if (was)
+        is_gone();
 }
 
 enum { BATCH = AG__SIZE(64, 2) };

@@ -181,6 +181,79 @@ AG_TEST_DEATH(a_later_run_is_watched_as_well, 2, WORDS) {
     ag_run(main_receives, NULL);
 }
 
+/* ---- Found: a thread took away what could have come, when all were asleep ------------------- */
+
+enum { ASLEEP_US = 50000 };
+
+/* Main waits for ever; a thread calls fn(arg) meanwhile and ends. */
+static int main_and_a_thread(void *(*fn)(void *), void *arg) {
+    pthread_t thread;
+    ag_check_int(pthread_create(&thread, NULL, fn, arg), 0);
+    pthread_detach(thread);
+    return main_receives(NULL);
+}
+
+static void *stop_timer(void *timer) {
+    usleep(ASLEEP_US);
+    ag_check(ag_timer_stop(timer));
+    return NULL;
+}
+static int main_has_a_timer(void *arg) {
+    (void)arg;
+    return main_and_a_thread(stop_timer, ag_timer_start(10 * AG_MIN, ag_yield));
+}
+AG_TEST_DEATH(a_thread_stopped_the_last_timer, 2, WORDS) {
+    ag_test_needs_deadlock_report();
+    ag_run(main_has_a_timer, NULL);
+}
+
+static void *end_context(void *ctx) {
+    usleep(ASLEEP_US);
+    ag_ctx_cancel(ctx);
+    return NULL;
+}
+static int main_has_a_deadline(void *arg) {
+    (void)arg;
+    return main_and_a_thread(end_context, ag_ctx_with_timeout(NULL, 10 * AG_MIN));
+}
+AG_TEST_DEATH(a_thread_ended_the_last_deadline, 2, WORDS) {
+    ag_test_needs_deadlock_report();
+    ag_run(main_has_a_deadline, NULL);
+}
+
+static void *stop_listening(void *channel) {
+    usleep(ASLEEP_US);
+    ag_notify_stop((ag_chan(int))channel);
+    return NULL;
+}
+static int main_has_a_listener(void *arg) {
+    (void)arg;
+    ag_chan(int) c = ag_make(int, 1);
+    ag_check_int(ag_notify(c, SIGUSR1), 0);
+    return main_and_a_thread(stop_listening, (void *)c);
+}
+AG_TEST_DEATH(a_thread_stopped_the_last_listener, 2, WORDS) {
+    ag_test_needs_deadlock_report();
+    ag_run(main_has_a_listener, NULL);
+}
+
+/* Longer than it takes for somebody to look whether the thread is there still. */
+static void *wait_a_while(void *fd) {
+    ag_time until = ag_now() + 8 * ASLEEP_US * AG_US;
+    ag_check_int(ag_fd_wait(*(int *)fd, AG_READABLE, until), -ETIMEDOUT);
+    return NULL;
+}
+static int main_has_a_pipe(void *arg) {
+    (void)arg;
+    int ends[2];
+    ag_check_int(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+    return main_and_a_thread(wait_a_while, &ends[0]);
+}
+AG_TEST_DEATH(a_thread_waited_for_the_last_descriptor, 2, WORDS) {
+    ag_test_needs_deadlock_report();
+    ag_run(main_has_a_pipe, NULL);
+}
+
 /* ---- Not found: somebody could still come --------------------------------------------------- */
 
 static void *end_soon(void *us) {
