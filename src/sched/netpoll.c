@@ -61,14 +61,17 @@ static ag__lock pool_lock;
 static ag__pd *pool;               /* Guarded by pool_lock. */
 static _Atomic int64_t registered; /* records in the poller: without any nobody polls */
 
-/* The generation rides in the 16 bits of a pointer that user space does not use. */
+/* The generation rides in the 16 bits of a pointer that user space does not use. The kernel orders
+ * an event behind the registration of its descriptor. */
 static uint64_t pack(ag__pd *pd) {
+    AG__HB_RELEASE(pd);
     uint64_t g = atomic_load_explicit(&pd->generation, AG__RLX) & 0xffff;
     return (uint64_t)(uintptr_t)pd | g << 48;
 }
 
 static ag__pd *unpack(uint64_t data) {
     ag__pd *pd = (ag__pd *)(uintptr_t)(data & 0xffffffffffffull);
+    AG__HB_ACQUIRE(pd);
     return (atomic_load_explicit(&pd->generation, AG__RLX) & 0xffff) == data >> 48 ? pd : NULL;
 }
 
