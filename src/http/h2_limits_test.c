@@ -476,7 +476,7 @@ AG_TEST_RUN(a_stop_closes_idle_connections_and_cuts_what_does_not_end) {
     h2_send(&h);
     eventually(atomic_load(&entered) == 1);
     eventually(stats_of(&site).idle == 1);
-    ag_check_int(ag_http_stop(site.s, 100 * AG_MS), 1);
+    ag_check_int(ag_http_stop(site.s, AG_SEC / 2), 1);
     eventually(atomic_load(&left) == 1);
     while (h2_turn(&idle))
         continue;

@@ -244,10 +244,7 @@ static int park(struct entry *e, int fd, int events, ag_time deadline) {
 
 /* Parks a goroutine, or a thread that is none: that looks up now and then, because the world
  * whose poller would wake it may end. -EAGAIN: nothing has happened yet. */
-static int wait_once(int fd, int events, ag_time deadline) {
-    ag__m *m = ag__enter();
-    bool foreign = ag__is_foreign(m);
-    ag__leave(m);
+static int park_for(int fd, int events, ag_time deadline, bool foreign) {
     bool world = !foreign || atomic_load(&ag__sched.running) == 1;
     if (!world || !has_entry(fd))
         return wait_blocking(fd, events, deadline);
@@ -260,9 +257,6 @@ static int wait_once(int fd, int events, ag_time deadline) {
         until = deadline && deadline < slice ? deadline : slice;
     }
     int r = park(e, fd, events, until);
-    bool looks_again = r == -ETIMEDOUT && until != deadline;
-    if (foreign && !looks_again)
-        ag__suspect_deadlock();
     switch (r) {
     case READY:
     case ENDED: /* looked at after what is there */
@@ -274,10 +268,20 @@ static int wait_once(int fd, int events, ag_time deadline) {
     case -EPERM:
         return events; /* it can't be watched: always ready */
     case -ETIMEDOUT:
-        return looks_again ? -EAGAIN : r;
+        return until == deadline ? r : -EAGAIN;
     default:
         return r;
     }
+}
+
+static int wait_once(int fd, int events, ag_time deadline, bool foreign) {
+    int r = ag__poll_one(fd, events, 0);
+    if (r != 0)
+        return r;
+    if (deadline && ag__os_now() >= deadline)
+        return -ETIMEDOUT;
+    r = ag__ended_here();
+    return r != 0 ? r : park_for(fd, events, deadline, foreign);
 }
 
 int ag_fd_wait(int fd, int events, ag_time deadline) {
@@ -285,19 +289,16 @@ int ag_fd_wait(int fd, int events, ag_time deadline) {
                    "the same bits");
     if (events == 0 || events & ~(AG_READABLE | AG_WRITABLE))
         return -EINVAL;
-    for (;;) {
-        int r = ag__poll_one(fd, events, 0);
-        if (r != 0)
-            return r;
-        if (deadline && ag__os_now() >= deadline)
-            return -ETIMEDOUT;
-        r = ag__ended_here();
-        if (r != 0)
-            return r;
-        r = wait_once(fd, events, deadline);
-        if (r != -EAGAIN)
-            return r;
-    }
+    ag__m *m = ag__enter();
+    bool foreign = ag__is_foreign(m);
+    ag__leave(m);
+    int r;
+    do
+        r = wait_once(fd, events, deadline, foreign);
+    while (r == -EAGAIN);
+    if (foreign) /* it may have counted among those that wait */
+        ag__suspect_deadlock();
+    return r;
 }
 
 ssize_t ag_fd_read(int fd, void *buf, size_t n) {

@@ -137,6 +137,8 @@ AG_TEST_RUN(what_is_a_goroutine_s_own_has_a_line_of_its_own) {
         ids[0] = ag_go_with(&(ag_go_opts){.name = "first"}, named, c);
     }
     ids[1] = ag_go(named, c);
+    for (int i = 0; i < 2; i++)
+        until_waits_for(ids[i], "chan receive");
     /* Sites differ, so these are two groups; a third at the place of the first makes one. */
     for (int i = 0; i < 2; i++) {
         ids[2] = ag_go_with(&(ag_go_opts){.name = "last"}, named, c);

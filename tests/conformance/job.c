@@ -16,7 +16,10 @@ static void *adds(int *a, int b) {
     return a;
 }
 
+enum { SLEEPS = 2 };
 static void *sleeps(ag_time ns, atomic_int *result) {
+    if (result)
+        *result = SLEEPS;
     int r = ag_sleep(ns);
     if (result)
         *result = r;
@@ -176,7 +179,7 @@ AG_TEST_RUN(a_cancelled_job_has_no_result) {
     atomic_int r = 1;
     void *result = NULL;
     ag_job *j = ag_async(sleeps, AG_MIN, &r);
-    ag_sleep(AG_MS);
+    eventually(r == SLEEPS);
     ag_job_cancel(j);
     ag_job_cancel(j);
     ag_check_int(ag_job_await(j, &result), -ECANCELED);
@@ -187,24 +190,33 @@ AG_TEST_RUN(a_cancelled_job_has_no_result) {
     ag_unref(j);
 }
 
-static void note(atomic_int *cleaned) {
-    ag_shield(AG_SEC);
-    ag_sleep(2 * AG_MS);
-    *cleaned = 1;
+struct clean_up {
+    atomic_int begun, done;
+    ag_chan(int) gate; /* NULL: it takes 2 ms */
+};
+
+static void note(struct clean_up *c) {
+    ag_shield(AG_MIN);
+    if (c->gate)
+        ag_recv(c->gate, NULL);
+    else
+        ag_sleep(2 * AG_MS);
+    c->done = 1;
 }
 
-static void *cleans_up(atomic_int *cleaned) {
-    ag_defer(note, cleaned);
+static void *cleans_up(struct clean_up *c) {
+    ag_defer(note, c);
+    c->begun = 1;
     ag_sleep(AG_MIN);
     return NULL;
 }
 
 AG_TEST_RUN(cancel_and_join_waits_for_the_clean_up) {
-    atomic_int cleaned = 0;
-    ag_job *j = ag_async(cleans_up, &cleaned);
-    ag_sleep(AG_MS);
+    struct clean_up c = {0};
+    ag_job *j = ag_async(cleans_up, &c);
+    eventually(c.begun);
     ag_check_int(ag_job_cancel_and_join(j), 0);
-    ag_check_int(cleaned, 1);
+    ag_check_int(c.done, 1);
     ag_check_int(ag_job_state(j), AG_JOB_CANCELLED);
     ag_check_int(ag_job_cancel_and_join(j), 0);
     ag_check_int(ag_count(), 1);
@@ -212,17 +224,19 @@ AG_TEST_RUN(cancel_and_join_waits_for_the_clean_up) {
 }
 
 AG_TEST_RUN(join_ends_with_the_current_context) {
-    atomic_int cleaned = 0;
-    ag_job *j = ag_async(cleans_up, &cleaned);
-    ag_sleep(AG_MS);
+    struct clean_up c = {.gate = ag_make(int, 0)};
+    ag_job *j = ag_async(cleans_up, &c);
+    eventually(c.begun);
     {
         ag_within(0);
         ag_check_int(ag_job_cancel_and_join(j), -ETIMEDOUT);
         ag_check_int(ag_job_state(j), AG_JOB_CANCELLING);
+        ag_close(c.gate);
         ag_shield(AG_MIN);
         ag_check_int(ag_job_cancel_and_join(j), 0);
     }
-    ag_check_int(cleaned, 1);
+    ag_check_int(c.done, 1);
+    ag_unref(c.gate);
     ag_unref(j);
 }
 

@@ -293,7 +293,7 @@ AG_TEST_RUN(end_leaves_the_context_of_the_scope) {
 AG_TEST_RUN(a_bound_inside_of_the_block_stays_when_the_scope_ends) {
     ag_scope s;
     ag_scope_begin(&s, AG_SCOPE_FAIL_FAST);
-    ag_within(50 * AG_MS);
+    ag_within(AG_SEC / 2);
     ag_within(AG_MIN);
     ag_scope_go(&s, returns, -EIO);
     ag_check_int(ag_sleep(AG_MIN), -ECANCELED);
