@@ -341,9 +341,7 @@ void ag__m_set_p(ag__m *m, ag__p *p) {
     m->p = p;
     ag__note_take(m);
     atomic_store_explicit(&p->m, m, memory_order_release);
-    /* The monitor sleeps while all Ps are idle. Partner: the heavy fence before it does. */
-    ag__fence_light();
-    ag__monitor_nudge();
+    ag__monitor_nudge(); /* it sleeps while all Ps are idle */
 }
 
 /* --- Deadlock. --- */
@@ -353,6 +351,7 @@ static bool all_asleep_locked(void) {
     if (ag__s.m_idle + (int)atomic_load_explicit(&ag__s.polling, AG__RLX) < ag__s.m_count ||
         atomic_load_explicit(&ag__s.outside_waits, AG__RLX) > 0 ||
         atomic_load_explicit(&ag__s.poll_waiters, AG__RLX) > 0 ||
+        atomic_load_explicit(&ag__s.monitor_polls, memory_order_acquire) ||
         atomic_load_explicit(&ag__s.stopping, AG__RLX) ||
         atomic_load_explicit(&ag__s.main_done, AG__RLX) ||
         (int)atomic_load_explicit(&ag__s.idle_count, AG__RLX) < ag__s.p_count || any_queue())
@@ -384,15 +383,15 @@ bool ag__all_quiet(int callers) {
 
 /* A thread that is not ours may still come and wake somebody, whether it has used the library or
  * not yet; when it has ended, nobody tells us, so the monitor looks again. */
-AG__COLD void ag__check_deadlock(void) {
+AG__COLD bool ag__check_deadlock(void) {
     bool asleep = all_asleep_locked();
     atomic_store_explicit(&ag__s.suspicious, asleep, AG__RLX);
     if (!asleep || !no_strangers())
-        return;
+        return asleep;
     /* One that has ended since the look may have woken somebody before. */
     atomic_thread_fence(memory_order_seq_cst);
     if (!all_asleep_locked())
-        return;
+        return true;
     ag__lock_release(&ag__s.lock);
     ag__os_write_err("fatal error: all goroutines are asleep - deadlock!\n", 51);
     ag__hooks.deadlock();
@@ -406,8 +405,6 @@ void ag__suspect_deadlock(void) {
     ag__lock_acquire(&ag__s.lock); /* behind a look that is under way */
     atomic_store(&ag__s.suspicious, 1);
     ag__lock_release(&ag__s.lock);
-    /* Partner: the heavy fence of the monitor before it sleeps. */
-    ag__fence_light();
     ag__monitor_nudge();
 }
 
@@ -459,9 +456,12 @@ static void idle(ag__m *m) {
         m->searching = false;
         atomic_fetch_sub(&ag__s.searching, 1);
     }
-    ag__check_deadlock();
+    bool suspicious = ag__check_deadlock();
     ag__lock_release(&ag__s.lock);
     ag__fence_heavy();
+    /* The monitor may have gone to sleep since the P was put on the list. */
+    if (AG__UNLIKELY(suspicious))
+        ag__monitor_nudge();
     int64_t first = ag__first_timer();
     bool again = any_queue() || first < until || atomic_load(&ag__s.stopping);
     ag__poll_event events[AG__POLL_BATCH];

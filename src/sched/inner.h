@@ -24,7 +24,8 @@ void ag__m_wake(ag__m *m);
 void ag__p_release(ag__m *m, ag__p *p); /* to the idle list or to an M that has work for it */
 ag__p *ag__p_take_idle(void);
 bool ag__work_somewhere(int64_t now);
-void ag__check_deadlock(void); /* sched.lock held */
+/* sched.lock held. Returns whether the monitor is to look again: to be nudged, without the lock. */
+bool ag__check_deadlock(void);
 int64_t ag__first_timer(void);
 
 /* Work for idle processors was queued by this M; cheap when nobody is idle. */

@@ -284,9 +284,10 @@ static void thread_done(ag__m *m) {
         }
     }
     ag__s.m_count--;
-    if (!atomic_load(&ag__s.stopping))
-        ag__check_deadlock();
+    bool suspicious = !atomic_load(&ag__s.stopping) && ag__check_deadlock();
     ag__lock_release(&ag__s.lock);
+    if (suspicious)
+        ag__monitor_nudge();
     m_free(m);
     atomic_fetch_add(&ag__s.exits, 1);
     ag__os_futex_wake(&ag__s.exits, 1);

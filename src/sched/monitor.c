@@ -183,7 +183,13 @@ static void poll_if_nobody_did(int64_t now, int64_t *last_polls, int64_t *last_w
     } else if (now - *last_when > BURN) {
         /* Delivered to the global queue: this thread has no P. */
         ag__m *m = ag__enter();
+        /* The count of waiters falls before they are in a queue. Partners: the acquire load and the
+         * fence between two looks in find.c. */
+        atomic_store(&ag__s.monitor_polls, true);
+        atomic_thread_fence(memory_order_seq_cst);
         ag__netpoll(m, 0);
+        atomic_store(&ag__s.monitor_polls, false);
+        ag__suspect_deadlock();
         ag__leave(m);
         *last_when = now;
     }
@@ -273,6 +279,8 @@ int ag__monitor_start(void) {
 }
 
 void ag__monitor_nudge(void) {
+    /* Partner: the heavy fence before it sleeps. */
+    ag__fence_light();
     if (atomic_load_explicit(&ag__s.monitor_asleep, AG__RLX) &&
         atomic_exchange(&ag__s.monitor_asleep, 0) == 1)
         ag__os_futex_wake(&ag__s.monitor_asleep, 1);

@@ -279,6 +279,7 @@ struct ag__sched {
     _Atomic int detached_running, detached_blocked;
     int running_max;
 
+    _Atomic bool monitor_polls;  /* and may be about to wake somebody */
     _Atomic uint32_t suspicious; /* Written under lock: the monitor looks for a deadlock */
     _Atomic int outside_waits;
     _Atomic int64_t poll_waiters;   /* goroutines and wishes that wait for descriptors */

@@ -28,6 +28,7 @@ mutex   MOVES                         : HAND_TWICE BARGE FORGET FREED MOVE_ALL M
 rwmutex plain                         : NO_GRANT NO_DEBT KEEP_COUNT BARGE EARLY
 netpoll plain                         : KEEP_DEADLINE KEEP_TIMER KEEP_CLOSING CLEAR_READY
 netpoll                               : CLEAR_WISH STORE_WHO
+deadlock plain                        : NO_SUSPECT NO_NUDGE NO_SECOND NO_COUNT UNLOCKED EARLY
 END
 }
 
